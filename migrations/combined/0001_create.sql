@@ -1,0 +1,160 @@
+-- combined 0 -> 1: the first release's shape.
+--
+-- Never edited after a release: what changes is a step of its own.
+-- Every region's hits in one place.  Written by the aggregator alone, one
+-- transaction per pulled answer: rows, tallies and cursors move together.
+CREATE TABLE meta (             -- one row, written when the database is made
+    generation INTEGER NOT NULL  -- milliseconds when it was made or restored
+) STRICT;
+
+-- One machine that is pulled from.  Born with its first answer.
+CREATE TABLE source (
+    url             TEXT    PRIMARY KEY,
+    region          TEXT    NOT NULL,
+    machine         TEXT    NOT NULL,
+    version         TEXT    NOT NULL,
+    last_success_ms INTEGER NOT NULL  -- of the last answer that changed something here
+) STRICT, WITHOUT ROWID;
+
+-- One stream, from its first announcement on; kept when its file has been retired.
+CREATE TABLE stream (
+    stream       BLOB    PRIMARY KEY CHECK (length(stream) = 16),
+    source       TEXT    NOT NULL,   -- the url that announced it last
+    region       TEXT    NOT NULL,
+    life         BLOB    NOT NULL CHECK (length(life) = 16),
+    created_ms   INTEGER NOT NULL,
+    open         INTEGER NOT NULL,
+    present      INTEGER NOT NULL,   -- 0: its source announces it no longer
+    seq          INTEGER NOT NULL,   -- the cursor: everything up to here is applied
+    chain        BLOB    NOT NULL CHECK (length(chain) = 32),
+    records      INTEGER NOT NULL,   -- in the batches up to the cursor
+    last_seq     INTEGER NOT NULL,   -- the most that was ever announced
+    last_records INTEGER NOT NULL,
+    fault        TEXT                -- why nothing more is taken; NULL: all is well
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX stream_by_source ON stream (source, present);
+
+-- The meter of each life, as it was last told.
+CREATE TABLE life (
+    life       BLOB    PRIMARY KEY CHECK (length(life) = 16),
+    source     TEXT    NOT NULL,
+    region     TEXT    NOT NULL,
+    worker     INTEGER NOT NULL,
+    started_ms INTEGER NOT NULL,
+    alive      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE meter (
+    life     BLOB    NOT NULL,
+    hour_ms  INTEGER NOT NULL,
+    accepted INTEGER NOT NULL,
+    shed     INTEGER NOT NULL,
+    excluded INTEGER NOT NULL,
+    PRIMARY KEY (life, hour_ms)
+) STRICT, WITHOUT ROWID;
+
+-- The header of every batch that was applied.  A batch counts once, in whatever
+-- stream it comes: that is what the UNIQUE is for.
+CREATE TABLE applied (
+    -- Rises in the order in which hits become visible; a batch that waited for
+    -- its key gets a new one when it is opened, so that nobody reads past it.
+    id       INTEGER PRIMARY KEY,
+    batch    BLOB    NOT NULL UNIQUE CHECK (length(batch) = 16),
+    stream   BLOB    NOT NULL,
+    seq      INTEGER NOT NULL,
+    epoch    INTEGER NOT NULL,
+    key      BLOB    NOT NULL,
+    count    INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms  INTEGER NOT NULL,
+    tally    TEXT    NOT NULL
+) STRICT;
+
+-- Record boxes that are not opened.
+CREATE TABLE sealed (
+    batch   BLOB    PRIMARY KEY,
+    epoch   INTEGER NOT NULL,
+    reason  TEXT,               -- why it was set aside; NULL: it waits for its key
+    records BLOB    NOT NULL
+) STRICT;
+
+CREATE INDEX sealed_by_reason ON sealed (reason, epoch);
+
+-- Boxes with the addresses of records that have no visitor hash yet.
+CREATE TABLE address_box (
+    batch     BLOB    PRIMARY KEY,
+    addresses BLOB    NOT NULL
+) STRICT;
+
+CREATE TABLE tally (
+    region   TEXT    NOT NULL,
+    hour_ms  INTEGER NOT NULL,
+    recorded INTEGER NOT NULL,
+    late     INTEGER NOT NULL,
+    shed     INTEGER NOT NULL,
+    excluded INTEGER NOT NULL,
+    PRIMARY KEY (region, hour_ms)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE text (             -- strings, each once; hits hold their ids
+    id       INTEGER PRIMARY KEY,
+    value    TEXT    NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE hit (
+    batch       INTEGER NOT NULL,  -- applied.id
+    idx         INTEGER NOT NULL,  -- place in the batch
+    time_ms     INTEGER NOT NULL,
+    epoch       INTEGER NOT NULL,
+    status      INTEGER NOT NULL,
+    visitor     BLOB,
+    asn         INTEGER,
+    opt_out     INTEGER,
+    session     TEXT,              -- told apart per player and per request: not worth interning
+    ulid        TEXT,
+    kind        INTEGER NOT NULL,  -- from here on: text.id
+    method      INTEGER NOT NULL,
+    host        INTEGER NOT NULL,
+    path        INTEGER NOT NULL,
+    target      INTEGER NOT NULL,
+    region      INTEGER NOT NULL,
+    link        INTEGER,
+    variant     INTEGER,
+    country     INTEGER,
+    subdivision INTEGER,
+    agent       INTEGER,
+    referer     INTEGER,
+    source      INTEGER,
+    source_kind INTEGER,
+    range       INTEGER,
+    language    INTEGER,
+    arguments   INTEGER,
+    cut         INTEGER,
+    PRIMARY KEY (batch, idx)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX hit_by_time ON hit (time_ms, batch, idx);
+
+-- For people with `sqlite3 -readonly`.
+CREATE VIEW hits AS
+SELECT lower(hex(applied.batch)) || ':' || idx AS id,
+       strftime('%Y-%m-%dT%H:%M:%fZ', time_ms / 1000.0, 'unixepoch') AS time,
+       (SELECT value FROM text WHERE id = hit.region) AS region,
+       (SELECT value FROM text WHERE id = hit.kind) AS kind,
+       (SELECT value FROM text WHERE id = hit.host) AS host,
+       (SELECT value FROM text WHERE id = hit.path) AS path,
+       (SELECT value FROM text WHERE id = hit.target) AS target,
+       status,
+       (SELECT value FROM text WHERE id = hit.link) AS link,
+       nullif(lower(hex(visitor)), '') AS visitor,
+       hit.epoch AS epoch
+  FROM hit JOIN applied ON applied.id = hit.batch;
+
+CREATE VIEW waiting AS
+SELECT lower(hex(batch)) AS batch, stream, seq, applied.epoch AS epoch, count
+  FROM sealed JOIN applied USING (batch) WHERE reason IS NULL;
+
+CREATE VIEW set_aside AS
+SELECT lower(hex(batch)) AS batch, stream, seq, applied.epoch AS epoch, count, reason
+  FROM sealed JOIN applied USING (batch) WHERE reason IS NOT NULL;

@@ -1,0 +1,26 @@
+-- keys 0 -> 1: the first release's shape.
+--
+-- Never edited after a release: what changes is a step of its own.
+-- The key server's identity and epochs.  Every secret is wrapped under the master
+-- key, bound to its epoch and purpose.  Never replicated and never snapshotted: a
+-- copy that outlives a destruction would undo it.
+CREATE TABLE meta (             -- one row, written by `milepost keys init`
+    one          INTEGER PRIMARY KEY CHECK (one = 1),
+    identity     BLOB    NOT NULL CHECK (length(identity) = 32),      -- public
+    seed         BLOB    NOT NULL,                                    -- wrapped
+    master_check BLOB    NOT NULL CHECK (length(master_check) = 16),  -- names the master key
+    list_version INTEGER NOT NULL  -- of the list last signed; only rises
+) STRICT;
+
+-- Spans touch: one epoch's end is the next one's start.  The wrapped columns turn
+-- NULL when what they hold is destroyed; the row stays, so no number comes twice.
+CREATE TABLE epoch (
+    number         INTEGER PRIMARY KEY CHECK (number > 0),
+    start_ms       INTEGER NOT NULL,
+    end_ms         INTEGER NOT NULL CHECK (end_ms > start_ms),
+    record_key     BLOB    NOT NULL CHECK (length(record_key) = 32),
+    address_key    BLOB    NOT NULL CHECK (length(address_key) = 32),
+    record_secret  BLOB,
+    address_secret BLOB,
+    salt           BLOB
+) STRICT;

@@ -1,0 +1,149 @@
+"""A database as a service sees it: one writer, several readers.
+
+A transaction is a function that gets the connection: it cannot be left open and
+cannot interleave with another.  Reading goes through aiosqlite on connections
+that can do nothing else.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import aiosqlite
+
+from milepost import sqlite
+from milepost.errors import UnavailableError
+from milepost.schema import create, inspect, load_migrations, load_schema, migrate
+
+T = TypeVar("T")
+
+# Where no litestream holds the database its one writer checkpoints, this often.
+CHECKPOINT_EVERY_COMMITS = 500
+
+
+def open_database(path: Path, name: str) -> sqlite.Connection:
+    """Open the database *path* of schema *name* for writing; create or migrate it first."""
+    schema = load_schema(name)
+    exists = inspect(path, schema)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not exists:
+        path.touch(mode=0o600)
+    connection = sqlite.connect(path)
+    try:
+        if exists:
+            connection.execute("PRAGMA journal_mode=WAL")
+            migrate(connection, schema, load_migrations(name))
+        else:
+            # The shape is written before the WAL exists, so that the file's own
+            # header tells what it is for as long as it lives.
+            create(connection, schema)
+            connection.execute("PRAGMA journal_mode=WAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class Writer:
+    """The one writer of a database, on a thread of its own."""
+
+    def __init__(self, connection: sqlite.Connection, *, checkpoints: bool = False) -> None:
+        """Own *connection*.  With *checkpoints*, keep its WAL short too."""
+        self._connection = connection
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
+        self._checkpoints = checkpoints
+        self._commits = 0
+
+    async def transact(self, work: Callable[[sqlite.Connection], T]) -> T:
+        """Run *work* in one transaction and return what it returned, durable.
+
+        UnavailableError means that it may have happened or not.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+
+    def _run(self, work: Callable[[sqlite.Connection], T]) -> T:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            result = work(self._connection)
+            self._connection.execute("COMMIT")
+        except sqlite.IntegrityError:
+            self._roll_back()
+            raise
+        except sqlite.Error as error:
+            self._roll_back()
+            raise UnavailableError(str(error)) from error
+        except BaseException:
+            self._roll_back()
+            raise
+        self._commits += 1
+        if self._checkpoints and self._commits % CHECKPOINT_EVERY_COMMITS == 0:
+            with contextlib.suppress(sqlite.Error):  # only postpones the next one
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        return result
+
+    def _roll_back(self) -> None:
+        with contextlib.suppress(sqlite.Error):  # there may be nothing to roll back
+            self._connection.execute("ROLLBACK")
+
+    async def close(self) -> None:
+        """Finish what runs, then close."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        self._thread.shutdown()
+
+
+class Readers:
+    """A few read-only connections to one database, each used by one question at a time."""
+
+    def __init__(self, connections: Iterable[aiosqlite.Connection]) -> None:
+        self._all = list(connections)
+        self._free: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
+        for connection in self._all:
+            self._free.put_nowait(connection)
+
+    @classmethod
+    async def open(cls, path: Path, count: int) -> Self:
+        """Open *count* connections to *path*."""
+        connections = []
+        for _ in range(count):
+            connection = await aiosqlite.connect(
+                sqlite.read_only_uri(path), uri=True, isolation_level=None
+            )
+            await connection.execute(f"PRAGMA busy_timeout={sqlite.BUSY_TIMEOUT_MS}")
+            await connection.execute("PRAGMA query_only=ON")
+            connections.append(connection)
+        return cls(connections)
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[aiosqlite.Connection]:
+        """Lend a connection inside a read transaction: one moment, however many questions."""
+        connection = await self._free.get()
+        try:
+            try:
+                await connection.execute("BEGIN")
+                yield connection
+            finally:
+                # Also when the wait for BEGIN was cut short: it may still have happened.
+                with contextlib.suppress(sqlite.OperationalError):
+                    await connection.execute("ROLLBACK")
+        except sqlite.OperationalError as error:
+            raise UnavailableError(str(error)) from error
+        finally:
+            self._free.put_nowait(connection)
+
+    async def rows(self, sql: str, values: Iterable[Any] = ()) -> list[Any]:
+        """Return the rows of one question."""
+        async with self.snapshot() as connection:
+            return list(await connection.execute_fetchall(sql, values))
+
+    async def row(self, sql: str, values: Iterable[Any] = ()) -> Any | None:
+        """Return the first row of one question, or None."""
+        rows = await self.rows(sql, values)
+        return rows[0] if rows else None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for connection in self._all:
+            await connection.close()

@@ -1,0 +1,84 @@
+"""Errors we expect.
+
+Two families, and the difference matters.  A ServiceError is part of normal
+operation: it is caught, counted and told to the caller.  An InvariantError
+means this program is wrong: nothing catches it, the process stops, and the
+supervisor starts a fresh one from what is on disk.
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """Base of every expected error.  `code` is public API; the text is not."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "The service failed"
+
+
+class RejectedError(ServiceError):
+    """The request is wrong.  Sending it again unchanged will fail again."""
+
+    code = "rejected"
+    status = 400
+    title = "The request is not acceptable"
+
+
+class UnauthorizedError(RejectedError):
+    """Nobody we know: the bearer token is missing or unknown."""
+
+    code = "unauthorized"
+    status = 401
+    title = "A valid bearer token is needed"
+
+
+class ForbiddenError(RejectedError):
+    """Somebody we know who may not do this.  The text names the missing scope."""
+
+    code = "forbidden"
+    status = 403
+    title = "The token lacks a scope"
+
+
+class NotFoundError(RejectedError):
+    """Nothing has that name."""
+
+    code = "not_found"
+    status = 404
+    title = "No such thing"
+
+
+class ConflictError(RejectedError):
+    """What is there contradicts the request: read again before repeating it."""
+
+    code = "conflict"
+    status = 409
+    title = "The request contradicts what is there"
+
+
+class TooLargeError(RejectedError):
+    """More than we take in one piece.  The text names the limit."""
+
+    code = "too_large"
+    status = 413
+    title = "More than one request may hold"
+
+
+class UnavailableError(ServiceError):
+    """It may have happened or not; ask again.  Every write is safe to repeat."""
+
+    code = "unavailable"
+    status = 503
+    title = "Not available now"
+
+
+class ConfigError(Exception):
+    """The surroundings are wrong: a setting, a file, a port.
+
+    Ends the program with exit status 2 and this text, which says what to do.
+    """
+
+
+class InvariantError(Exception):
+    """A promise of our own code is broken.  Never caught."""

@@ -1,0 +1,37 @@
+"""`/livez`, `/readyz` and `/metrics`, the same on every service.
+
+Live: the process answers.  Ready: it does what it is there for; if not, the
+answer says why.  Reasons are sentences for people, keyed by a word for programs.
+"""
+
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from milepost import __version__, sqlite
+from milepost.http import json_response
+from milepost.metrics import BUILD
+
+Reasons = dict[str, str]
+
+
+def add_health(app: web.Application, reasons: Callable[[], Reasons]) -> None:
+    """Add the three routes; *reasons* returns what keeps the service from being ready."""
+    BUILD.info({"version": __version__, "sqlite": sqlite.VERSION})
+
+    async def livez(_request: web.Request) -> web.Response:
+        return json_response({"live": True})
+
+    async def readyz(_request: web.Request) -> web.Response:
+        missing = reasons()
+        return json_response(
+            {"ready": not missing, "reasons": missing}, status=503 if missing else 200
+        )
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.router.add_get("/livez", livez)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)

@@ -1,0 +1,158 @@
+"""The boundary: where requests come in and errors become status codes.
+
+Handlers raise ServiceErrors; `errors_as_json` is the only place that turns one
+into an answer (RFC 9457).  A route that needs a token says which scope.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import structlog
+from aiohttp import web
+
+from milepost.clock import Entropy
+from milepost.errors import InvariantError, NotFoundError, RejectedError, ServiceError
+from milepost.logs import get_log
+from milepost.metrics import MALFORMED, REQUEST_SECONDS, REQUESTS
+from milepost.tokens import Principal, TokenBook
+from milepost.vocabulary import Scope
+
+log = get_log(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+TOKENS: web.AppKey[TokenBook] = web.AppKey("tokens", TokenBook)
+PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
+
+SERVER_ERROR = 500
+NOT_FOUND = 404
+REQUEST_ID_BYTES = 8
+REQUEST_ID_CHARS_MAX = 64
+BODY_BYTES_MAX = 1 << 20
+
+
+def json_response(value: Any, *, status: int = 200) -> web.Response:
+    """Answer with *value* as JSON."""
+    return web.Response(
+        body=orjson.dumps(value),
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def problem_json(error: ServiceError, *, status: int = 0) -> web.Response:
+    """Answer with *error* as problem+json (RFC 9457); its own status unless another is given."""
+    body = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": status or error.status,
+        "detail": str(error),
+        "code": error.code,
+    }
+    return web.Response(
+        body=orjson.dumps(body),
+        status=status or error.status,
+        content_type="application/problem+json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+async def json_body(request: web.Request) -> Any:
+    """Return the request's JSON, or refuse."""
+    try:
+        return orjson.loads(await request.read())
+    except orjson.JSONDecodeError as error:
+        msg = f"the body is not JSON: {error}"
+        raise RejectedError(msg) from error
+
+
+def guarded(scope: Scope, handler: Handler, *, or_scope: Scope | None = None) -> Handler:
+    """Let only callers whose token has *scope*, or *or_scope*, reach *handler*."""
+    scopes = (scope,) if or_scope is None else (scope, or_scope)
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        principal = request.app[TOKENS].authenticate(request.headers.get("Authorization"))
+        principal.require(*scopes)
+        request[PRINCIPAL] = principal
+        return await handler(request)
+
+    return checked
+
+
+def principal_of(request: web.Request) -> Principal:
+    """Return who sent a request that `guarded` let through."""
+    return request[PRINCIPAL]
+
+
+def request_context(entropy: Entropy) -> Any:
+    """Give each request an id that stands on each of its log lines."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("X-Request-Id", "")
+        usable = given.isascii() and given.isalnum() and len(given) <= REQUEST_ID_CHARS_MAX
+        request_id = given if usable else entropy(REQUEST_ID_BYTES).hex()
+        begun = time.monotonic()
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            response = await handler(request)
+        REQUESTS.labels(request.method, str(response.status)).inc()
+        REQUEST_SECONDS.observe(time.monotonic() - begun)
+        if not response.prepared:
+            response.headers["X-Request-Id"] = request_id
+        return response
+
+    return middleware
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn expected errors into answers, and our own mistakes into a logged 500."""
+    try:
+        return await handler(request)
+    except ServiceError as error:
+        if error.status >= SERVER_ERROR:  # a 404 is the caller's news, not ours
+            log.warning("request.failed", code=error.code, reason=str(error), path=request.path)
+        return problem_json(error)
+    except web.HTTPException as error:
+        if error.status == NOT_FOUND:
+            return problem_json(NotFoundError(f"nothing at {request.path}"))
+        return problem_json(RejectedError(error.reason), status=error.status)
+    except InvariantError:
+        raise
+    except Exception:
+        log.exception("request.crashed", path=request.path)
+        return problem_json(ServiceError("see the service's log for this request id"))
+
+
+def new_app(entropy: Entropy, tokens: TokenBook | None = None) -> web.Application:
+    """Return an application with the middlewares that every service has."""
+    app = web.Application(
+        middlewares=[request_context(entropy), errors_as_json], client_max_size=BODY_BYTES_MAX
+    )
+    if tokens is not None:
+        app[TOKENS] = tokens
+    return app
+
+
+class MalformedCounter(logging.Handler):
+    """Counts what aiohttp's server would log.
+
+    Its own lines carry the peer's address and the request's bytes, and neither
+    may be written anywhere.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count, and forget the line."""
+        del record
+        MALFORMED.inc()
+
+
+def quiet_server_logger() -> logging.Logger:
+    """Return the logger to give to every aiohttp server."""
+    logger = logging.getLogger("milepost.http.server")
+    logger.propagate = False
+    logger.handlers = [MalformedCounter()]
+    return logger

@@ -1,0 +1,131 @@
+"""A managed link as it travels: from people to the registry, and over the feed to the edges.
+
+Rules of this file:
+- Pure.
+- A link that exists as a value is valid; whoever holds one need not check it again.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from milepost.errors import RejectedError
+from milepost.vocabulary import LinkId, Position
+
+STATUSES = (301, 302, 307, 308)
+PATH_CHARS_MAX, DESTINATION_CHARS_MAX, HOST_CHARS_MAX = 1_024, 2_048, 253
+ANY_HOST = "*"
+RESERVED_PATHS = ("/e", "/robots.txt", "/favicon.ico")
+ACTIONS = ("create", "update", "delete")
+
+_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
+_HOST = re.compile(r"(?:\*|[a-z0-9]([a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?)")
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+_PLACE = re.compile(r"([0-9a-f]{32}):([0-9]{1,18})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One managed redirect.  `host` is `*` for every host that points at an edge."""
+
+    id: LinkId
+    host: str
+    path: str
+    destination: str
+    status: int = 302
+    enabled: bool = True
+
+    def to_rule(self) -> dict[str, Any]:
+        """Return what stands in a feed event and in the registry's answers."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPlace:
+    """Where somebody stands in the feed: a position within one history of the registry."""
+
+    history: str
+    position: Position
+
+    def __str__(self) -> str:
+        return f"{self.history}:{self.position}"
+
+
+def feed_place(text: str) -> FeedPlace | None:
+    """Read the id of a feed's event, or return None when it is not one."""
+    found = _PLACE.fullmatch(text)
+    return FeedPlace(found[1], Position(int(found[2]))) if found else None
+
+
+def link_from(rule: Any, link_id: str) -> Link:
+    """Return *rule* as a link, or refuse naming the field that is wrong."""
+    if not isinstance(rule, Mapping):
+        msg = "want an object with the fields of a link"
+        raise RejectedError(msg)
+    unknown = sorted(set(rule) - set(Link.__dataclass_fields__))
+    if unknown:
+        msg = f"{unknown[0]}: no such field; known are {', '.join(Link.__dataclass_fields__)}"
+        raise RejectedError(msg)
+    return Link(
+        id=LinkId(link_id),
+        host=_host(rule.get("host", ANY_HOST)),
+        path=_path(rule.get("path")),
+        destination=_destination(rule.get("destination")),
+        status=_status(rule.get("status", 302)),
+        enabled=_enabled(rule.get("enabled", True)),
+    )
+
+
+def _host(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > HOST_CHARS_MAX:
+        msg = "host: want a host name, or * for every host"
+        raise RejectedError(msg)
+    host = value.lower().rstrip(".")
+    if not _HOST.fullmatch(host):
+        msg = "host: want a host name, or * for every host"
+        raise RejectedError(msg)
+    return host
+
+
+def _path(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > PATH_CHARS_MAX or not _PATH.fullmatch(value):
+        msg = f"path: want /letters-and-digits, at most {PATH_CHARS_MAX} characters"
+        raise RejectedError(msg)
+    if value == "/" or is_reserved(value):
+        msg = f"path: {value} is reserved; so are {', '.join(('/', *RESERVED_PATHS))}"
+        raise RejectedError(msg)
+    return value
+
+
+def is_reserved(path: str) -> bool:
+    """Tell whether the edge itself answers at *path*."""
+    return path in RESERVED_PATHS or path.startswith(("/e/", "/e,"))
+
+
+def _destination(value: Any) -> str:
+    good = isinstance(value, str) and len(value) <= DESTINATION_CHARS_MAX
+    if good and _VISIBLE.fullmatch(value):
+        try:
+            parts = urlsplit(value)
+            if parts.scheme in {"http", "https"} and parts.hostname:
+                return str(value)
+        except ValueError:
+            pass
+    msg = f"destination: want an http or https URL, at most {DESTINATION_CHARS_MAX} characters"
+    raise RejectedError(msg)
+
+
+def _status(value: Any) -> int:
+    if value not in STATUSES or isinstance(value, bool):
+        msg = f"status: want one of {', '.join(map(str, STATUSES))}"
+        raise RejectedError(msg)
+    return int(value)
+
+
+def _enabled(value: Any) -> bool:
+    if not isinstance(value, bool):
+        msg = "enabled: want true or false"
+        raise RejectedError(msg)
+    return value

@@ -1,0 +1,103 @@
+"""litestream, the process beside a service that copies its databases away.
+
+litestream is started with no database at all; the service tells it over its
+control socket which ones to hold.  It forgets them when it restarts, so what is
+held is asserted again and again.  Nothing here ever fails a service: without
+litestream a database is only less safe, and `behind` says so.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+
+from milepost.errors import UnavailableError
+from milepost.logs import get_log
+
+log = get_log(__name__)
+
+CALL_SECONDS = 10.0
+SYNC_SECONDS = 30
+OK = 200
+
+
+class Litestream:
+    """The databases that the litestream behind *socket* should hold, and how to tell it."""
+
+    def __init__(self, socket: Path, base_url: str) -> None:
+        self._socket = socket
+        self._base_url = base_url.rstrip("/")
+        self._wanted: dict[Path, str] = {}
+        self._held: frozenset[Path] = frozenset()
+
+    def hold(self, path: Path, name: str) -> None:
+        """Have the absolute *path* replicated under *name* from the next `assert_held` on."""
+        self._wanted[path] = f"{self._base_url}/{name}"
+
+    @property
+    def behind(self) -> bool:
+        """Tell whether something that should be held is not known to be."""
+        return not self._held >= self._wanted.keys()
+
+    async def assert_held(self) -> None:
+        """Register whatever litestream does not hold.  Safe to repeat."""
+        told = await self._call("GET", "/list")
+        self._held = frozenset(Path(entry["path"]) for entry in told.get("databases") or [])
+        for path, url in list(self._wanted.items()):
+            if path not in self._held:
+                await self._call("POST", "/register", {"path": str(path), "replica_url": url})
+                self._held |= {path}
+                log.info("replica.registered", database=path.name)
+
+    async def sync(self, path: Path) -> None:
+        """Return when all that is committed in *path* has left this machine."""
+        body = {"path": str(path), "wait": True, "timeout": SYNC_SECONDS}
+        await self._call("POST", "/sync", body)
+
+    async def release(self, path: Path) -> None:
+        """Let go of *path* after a last sync.
+
+        litestream checkpoints on the way out, so the writer must still have the
+        database open: one checkpointer at a time.
+        """
+        self._wanted.pop(path, None)
+        await self.sync(path)
+        await self._call("POST", "/unregister", {"path": str(path), "timeout": SYNC_SECONDS})
+        self._held -= {path}
+
+    def forget(self, path: Path) -> None:
+        """Stop asking for *path*, without a word to litestream."""
+        self._wanted.pop(path, None)
+
+    async def _call(self, method: str, path: str, body: Any = None) -> Any:
+        connector = aiohttp.UnixConnector(str(self._socket))
+        timeout = aiohttp.ClientTimeout(total=CALL_SECONDS + (SYNC_SECONDS if body else 0))
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+                session.request(
+                    method, f"http://litestream{path}", data=orjson.dumps(body) if body else None
+                ) as response,
+            ):
+                content = await response.read()
+                if response.status != OK:
+                    msg = f"litestream answered {response.status} to {path}"
+                    raise UnavailableError(msg)
+                return orjson.loads(content)
+        except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
+            msg = f"litestream: {type(error).__name__}"
+            raise UnavailableError(msg) from error
+        finally:
+            await asyncio.shield(connector.close())
+
+
+def configuration(socket: Path) -> str:
+    """Return the configuration of a litestream that waits to be told its databases."""
+    return (
+        "dbs: []\n"
+        f"socket: {{enabled: true, path: {orjson.dumps(str(socket)).decode()}, "
+        "permissions: 0600}\n"
+        "logging: {type: json, stderr: true, level: warn}\n"
+    )

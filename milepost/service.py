@@ -1,0 +1,138 @@
+"""Running a service: listeners, loops, signals, and an orderly end.
+
+A composition root hands its `main` to `run_service`.  `main` opens what it
+needs on an exit stack, ends with `run_until_told`, and the stack then closes
+everything in reverse: listeners first, so that what was accepted is finished
+before the databases close.
+"""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+from aiohttp import web
+
+from milepost.config import EnvReader, Listener
+from milepost.errors import ConfigError
+from milepost.http import quiet_server_logger
+from milepost.logs import get_log, set_up_logging
+from milepost.sqlite import require_safe_sqlite
+
+log = get_log(__name__)
+
+DRAIN_SECONDS = 10.0
+KEEPALIVE_SECONDS = 30.0
+CONFIG_STATUS = 2
+
+C = TypeVar("C")
+
+
+def run_service(
+    name: str,
+    read_config: Callable[[Mapping[str, str]], C],
+    main: Callable[[C], Coroutine[Any, Any, None]],
+    env: Mapping[str, str],
+    runner: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
+) -> int:
+    """Run *main* until it ends; return the process's exit status."""
+    env = with_platform_names(env)
+    try:
+        require_safe_sqlite()
+        config = read_config(env)
+        with EnvReader(env) as read:
+            level, region = read.text("LOG_LEVEL"), read.text("REGION")
+        set_up_logging(name, level, region=region)
+        runner(main(config))
+    except ConfigError as error:
+        sys.stderr.write(f"milepost {name}: {error}\n")
+        return CONFIG_STATUS
+    return 0
+
+
+def with_platform_names(env: Mapping[str, str]) -> dict[str, str]:
+    """Fill region and machine from what Fly.io tells, unless they are given."""
+    filled = dict(env)
+    for ours, theirs in (("REGION", "FLY_REGION"), ("MACHINE", "FLY_MACHINE_ID")):
+        if not filled.get(f"MILEPOST_{ours}") and filled.get(theirs):
+            filled[f"MILEPOST_{ours}"] = filled[theirs]
+    return filled
+
+
+async def run_until_told(loops: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run *loops* until SIGTERM or SIGINT; a loop that fails ends the process."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    tasks = [asyncio.create_task(work) for work in loops]
+    waiter = asyncio.create_task(told.wait())
+    log.info("service.started", pid=os.getpid())
+    done, _ = await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in (waiter, *tasks):
+        task.cancel()
+    await asyncio.gather(waiter, *tasks, return_exceptions=True)
+    for task in done - {waiter}:
+        task.result()  # raises what ended it
+    log.info("service.draining")
+
+
+async def listen(
+    stack: contextlib.AsyncExitStack,
+    server: web.Application | web.Server,
+    where: Iterable[Listener],
+) -> None:
+    """Serve *server* on every listener until *stack* closes."""
+    runner: web.BaseRunner
+    if isinstance(server, web.Application):
+        runner = web.AppRunner(
+            server,
+            access_log=None,
+            logger=quiet_server_logger(),
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            shutdown_timeout=DRAIN_SECONDS,
+        )
+    else:
+        runner = web.ServerRunner(server, shutdown_timeout=DRAIN_SECONDS)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    for listener in where:
+        try:
+            await web.TCPSite(runner, listener.host, listener.port).start()
+        except OSError as error:
+            raise ConfigError(_cannot_listen(listener, error)) from error
+        log.info("listener.opened", listener=str(listener))
+
+
+def _cannot_listen(listener: Listener, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        place = f"port {listener.port} on {listener.host}"
+        return f"{place} is in use; stop what holds it or choose another"
+    return f"cannot listen on {listener}: {error.strerror}"
+
+
+def _lock_file(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a")
+    except OSError as error:
+        msg = f"{path.parent}: {error.strerror}; set MILEPOST_DATA to a folder that can be written"
+        raise ConfigError(msg) from error
+
+
+@contextlib.contextmanager
+def sole_holder(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock file *path* or refuse: *what* allows one process at a time."""
+    with _lock_file(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            msg = f"{what} is in use by another process (it holds {path})"
+            raise ConfigError(msg) from error
+        yield

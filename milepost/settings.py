@@ -1,0 +1,180 @@
+"""Every setting of every service, declared once.
+
+A name that stands here is known to the fleet; a `MILEPOST_` name that does not
+is a typing error, and every service refuses it.  docs/operations.md describes
+the same list, and a test keeps the two equal.
+
+Rules of this file:
+- Pure.  Reading the environment is milepost.config's business.
+- Units and limits stand in the name or beside the value.
+"""
+
+from dataclasses import dataclass
+
+PREFIX = "MILEPOST_"
+
+EDGE, AGGREGATOR, KEYS, LINKS = "edge", "aggregator", "keys", "links"
+ALL = (EDGE, AGGREGATOR, KEYS, LINKS)
+PEOPLE = "command"  # read by the `milepost` command rather than by a service
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One `MILEPOST_` variable: who reads it, what it means, what it may hold."""
+
+    meaning: str
+    readers: tuple[str, ...]
+    default: str | None = None  # None: it must be given
+    low: int = 0
+    high: int = 0
+    choices: tuple[str, ...] = ()
+    secret: bool = False  # also read from the file that `<NAME>_FILE` names
+
+
+SETTINGS: dict[str, Setting] = {
+    "DATA": Setting(
+        meaning="folder that holds the service's databases", readers=ALL, default=".milepost/data"
+    ),
+    "REGION": Setting(
+        meaning="region this machine is in; on Fly.io taken from FLY_REGION",
+        readers=ALL,
+        default="local",
+    ),
+    "MACHINE": Setting(
+        meaning="name of this machine; on Fly.io taken from FLY_MACHINE_ID",
+        readers=ALL,
+        default="local",
+    ),
+    "LISTEN": Setting(
+        meaning="public listeners, host:port, comma-separated",
+        readers=(EDGE,),
+        default="127.0.0.1:8080",
+    ),
+    "PRIVATE_LISTEN": Setting(
+        meaning="private listeners (pull, APIs, health, metrics), host:port, comma-separated",
+        readers=ALL,
+        default="127.0.0.1:8081",
+    ),
+    "LOG_LEVEL": Setting(
+        meaning="least severe level that is logged",
+        readers=ALL,
+        default="INFO",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    ),
+    "TOKENS_FILE": Setting(
+        meaning="JSON file with name, scopes and hash of every token that may call",
+        readers=ALL,
+    ),
+    "TOKEN": Setting(
+        meaning="bearer token this service or command shows to others",
+        readers=(EDGE, AGGREGATOR, PEOPLE),
+        secret=True,
+    ),
+    "KEYS_URL": Setting(
+        meaning="private address of the key server", readers=(EDGE, AGGREGATOR, PEOPLE)
+    ),
+    "LINKS_URL": Setting(meaning="private address of the link registry", readers=(EDGE, PEOPLE)),
+    "AGGREGATOR_URL": Setting(meaning="address of the aggregator", readers=(PEOPLE,)),
+    "KEYS_IDENTITY": Setting(
+        meaning="public identity of the key server, 64 hex digits; only lists it signed count",
+        readers=(EDGE, AGGREGATOR),
+    ),
+    "LITESTREAM_SOCKET": Setting(
+        meaning="control socket of the litestream beside this service; empty: no replication",
+        readers=(EDGE, AGGREGATOR, LINKS),
+        default="",
+    ),
+    "REPLICA_URL": Setting(
+        meaning="where litestream puts this machine's replicas (file:// or s3://)",
+        readers=(EDGE, AGGREGATOR, LINKS),
+        default="",
+    ),
+    "ACCEPT": Setting(
+        meaning="durable: a redirect leaves after its record is on disk; fast: at once",
+        readers=(EDGE,),
+        default="durable",
+        choices=("durable", "fast"),
+    ),
+    "ACCEPT_BUDGET_MS": Setting(
+        meaning="longest a visitor waits for the log, in milliseconds",
+        readers=(EDGE,),
+        default="50",
+        low=0,
+        high=60_000,
+    ),
+    "CLIENT_IP": Setting(
+        meaning="who the visitor is: the peer, or on Fly.io what its proxy says",
+        readers=(EDGE,),
+        default="peer",
+        choices=("peer", "fly"),
+    ),
+    "ADDRESSES": Setting(
+        meaning="whose addresses are sealed beside the records: those without a hash, all, none",
+        readers=(EDGE,),
+        default="missing",
+        choices=("missing", "all", "off"),
+    ),
+    "QUEUE_RECORDS_MAX": Setting(
+        meaning="records that may wait in memory for the log; more are shed",
+        readers=(EDGE,),
+        default="65536",
+        low=1,
+        high=1_000_000,
+    ),
+    "BATCH_RECORDS_MAX": Setting(
+        meaning="records in one group commit",
+        readers=(EDGE,),
+        default="500",
+        low=1,
+        high=1_000,
+    ),
+    "STREAM_MB": Setting(
+        meaning="size at which a stream is closed and the next begins, WAL included, in MB",
+        readers=(EDGE,),
+        default="256",
+        low=1,
+        high=4_096,
+    ),
+    "STREAM_HOURS": Setting(
+        meaning="age at which a stream is closed and the next begins",
+        readers=(EDGE,),
+        default="24",
+        low=1,
+        high=720,
+    ),
+    "LOG_KEEP_HOURS": Setting(
+        meaning="how long a closed stream stays after it was acknowledged to its end",
+        readers=(EDGE,),
+        default="48",
+        low=0,
+        high=8_760,
+    ),
+    "SOURCES": Setting(
+        meaning="private addresses of the edges to pull from, comma-separated",
+        readers=(AGGREGATOR,),
+    ),
+    "EPOCH": Setting(
+        meaning="length of an epoch: day, week, month, or seconds such as 90s",
+        readers=(KEYS,),
+        default="day",
+    ),
+    "MASTER_KEY": Setting(
+        meaning="32 bytes in hex under which the key server's secrets are wrapped",
+        readers=(KEYS,),
+        secret=True,
+    ),
+    "FLEET": Setting(
+        meaning="the fleet.json of a running `milepost dev`",
+        readers=(PEOPLE,),
+        default=".milepost/fleet.json",
+    ),
+}
+
+
+def known_names() -> frozenset[str]:
+    """Return every name, with prefix, that may stand in the environment."""
+    names = set(SETTINGS)
+    names |= {f"{name}_FILE" for name, setting in SETTINGS.items() if setting.secret}
+    return frozenset(PREFIX + name for name in names)

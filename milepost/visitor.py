@@ -1,0 +1,35 @@
+"""Who came, without saying who: canonical addresses and visitor hashes.
+
+Rules of this file:
+- Pure.  An address enters, and only its canonical form or its hash leaves.
+"""
+
+import ipaddress
+from hashlib import blake2b
+
+from milepost.vocabulary import Salt, VisitorHash
+
+HASH_BYTES = 16
+NETWORK_BITS = 64
+
+
+def canonical_address(text: str) -> str | None:
+    """Return the form under which *text* counts as one visitor, or None if it is no address.
+
+    IPv4-mapped IPv6 is IPv4; other IPv6 is its /64, since one household has
+    many addresses in it; a zone id says nothing and is dropped.
+    """
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, NETWORK_BITS), strict=False))
+
+
+def visitor_hash(salt: Salt, canonical: str) -> VisitorHash:
+    """Hash a canonical address under *salt*."""
+    return VisitorHash(blake2b(canonical.encode(), key=salt, digest_size=HASH_BYTES).digest())

@@ -1,0 +1,1 @@
+"""One region: redirect visitors from memory, remember each visit, hand the log over."""

@@ -1,0 +1,279 @@
+-- The newest shape of every Milepost database, one section each.
+-- A section opens with its name, its version and its application id.
+
+-- @schema stream 1 0x4D500001
+-- One append-only file of batches, created and written by one process life and
+-- by nobody after it.  Never migrated.  What it holds can be read by nobody but
+-- a holder of the epoch's record key; the columns beside the boxes say how much
+-- there is, and when.
+CREATE TABLE stream (           -- one row, written when the file is made
+    id         BLOB    NOT NULL CHECK (length(id) = 16),
+    life       BLOB    NOT NULL CHECK (length(life) = 16),
+    worker     INTEGER NOT NULL,
+    region     TEXT    NOT NULL,
+    machine    TEXT    NOT NULL,
+    created_ms INTEGER NOT NULL,
+    version    TEXT    NOT NULL  -- of the program that made the file
+) STRICT;
+
+CREATE TABLE batch (
+    seq        INTEGER PRIMARY KEY,  -- 1, 2, 3 without gaps
+    batch      BLOB    NOT NULL CHECK (length(batch) = 16),
+    count      INTEGER NOT NULL,     -- records in the box; 0: the batch brings a tally only
+    epoch      INTEGER NOT NULL,
+    key        BLOB    NOT NULL CHECK (length(key) IN (0, 8)),
+    first_ms   INTEGER NOT NULL,
+    last_ms    INTEGER NOT NULL,
+    tally      TEXT    NOT NULL,     -- [[hour_ms, recorded, late, shed, excluded], …]
+    records    BLOB    NOT NULL,     -- sealed to the epoch's record key
+    addresses  BLOB    NOT NULL,     -- sealed to the epoch's address key; empty: none
+    chain      BLOB    NOT NULL CHECK (length(chain) = 32)
+) STRICT;
+
+-- For people with `sqlite3 -readonly`.
+CREATE VIEW batches AS
+SELECT seq, count,
+       strftime('%Y-%m-%dT%H:%M:%fZ', first_ms / 1000.0, 'unixepoch') AS first_time,
+       strftime('%Y-%m-%dT%H:%M:%fZ', last_ms / 1000.0, 'unixepoch') AS last_time,
+       epoch, hex(key) AS key,
+       length(records) + length(addresses) AS bytes
+  FROM batch;
+
+CREATE VIEW hours AS
+SELECT strftime('%Y-%m-%dT%H:00Z', json_extract(value, '$[0]') / 1000, 'unixepoch') AS hour,
+       sum(json_extract(value, '$[1]')) AS recorded,
+       sum(json_extract(value, '$[2]')) AS late,
+       sum(json_extract(value, '$[3]')) AS shed,
+       sum(json_extract(value, '$[4]')) AS excluded
+  FROM batch, json_each(batch.tally)
+ GROUP BY 1;
+
+-- @schema replica 1 0x4D500002
+-- An edge's copy of the links, kept true by the feed.  Written by the edge alone,
+-- each change in one transaction with its position.
+CREATE TABLE feed (             -- one row once the first snapshot is in
+    history    TEXT    NOT NULL,  -- which registry history the position belongs to
+    position   INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE link (
+    id          TEXT    PRIMARY KEY,
+    host        TEXT    NOT NULL,  -- '*': every host
+    path        TEXT    NOT NULL,
+    destination TEXT    NOT NULL,
+    status      INTEGER NOT NULL,
+    enabled     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- @schema keys 1 0x4D500003
+-- The key server's identity and epochs.  Every secret is wrapped under the master
+-- key, bound to its epoch and purpose.  Never replicated and never snapshotted: a
+-- copy that outlives a destruction would undo it.
+CREATE TABLE meta (             -- one row, written by `milepost keys init`
+    one          INTEGER PRIMARY KEY CHECK (one = 1),
+    identity     BLOB    NOT NULL CHECK (length(identity) = 32),      -- public
+    seed         BLOB    NOT NULL,                                    -- wrapped
+    master_check BLOB    NOT NULL CHECK (length(master_check) = 16),  -- names the master key
+    list_version INTEGER NOT NULL  -- of the list last signed; only rises
+) STRICT;
+
+-- Spans touch: one epoch's end is the next one's start.  The wrapped columns turn
+-- NULL when what they hold is destroyed; the row stays, so no number comes twice.
+CREATE TABLE epoch (
+    number         INTEGER PRIMARY KEY CHECK (number > 0),
+    start_ms       INTEGER NOT NULL,
+    end_ms         INTEGER NOT NULL CHECK (end_ms > start_ms),
+    record_key     BLOB    NOT NULL CHECK (length(record_key) = 32),
+    address_key    BLOB    NOT NULL CHECK (length(address_key) = 32),
+    record_secret  BLOB,
+    address_secret BLOB,
+    salt           BLOB
+) STRICT;
+
+-- @schema links 1 0x4D500004
+-- The registry's links, and every change that was ever made to them.  Written by
+-- the registry alone; a change stands in the transaction of the link it changes.
+CREATE TABLE meta (             -- one row, written when the file is made
+    history    TEXT    NOT NULL CHECK (length(history) = 32)  -- random; names this database's life
+) STRICT;
+
+CREATE TABLE link (
+    id          TEXT    PRIMARY KEY,
+    host        TEXT    NOT NULL,  -- '*': every host
+    path        TEXT    NOT NULL,
+    destination TEXT    NOT NULL,
+    status      INTEGER NOT NULL,
+    enabled     INTEGER NOT NULL,
+    version     INTEGER NOT NULL,  -- 1, and one more with each change
+    created_ms  INTEGER NOT NULL,
+    updated_ms  INTEGER NOT NULL,
+    UNIQUE (host, path)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE change (           -- never updated; the newest row is never deleted
+    position   INTEGER PRIMARY KEY,  -- 1, 2, 3 without gaps; what the edges count by
+    action     TEXT    NOT NULL CHECK (action IN ('create', 'update', 'delete')),
+    link       TEXT    NOT NULL,
+    rule       TEXT    NOT NULL,     -- JSON, as the feed carries it
+    at_ms      INTEGER NOT NULL,
+    who        TEXT    NOT NULL      -- name of the token that made the change
+) STRICT;
+
+-- @schema combined 1 0x4D500005
+-- Every region's hits in one place.  Written by the aggregator alone, one
+-- transaction per pulled answer: rows, tallies and cursors move together.
+CREATE TABLE meta (             -- one row, written when the database is made
+    generation INTEGER NOT NULL  -- milliseconds when it was made or restored
+) STRICT;
+
+-- One machine that is pulled from.  Born with its first answer.
+CREATE TABLE source (
+    url             TEXT    PRIMARY KEY,
+    region          TEXT    NOT NULL,
+    machine         TEXT    NOT NULL,
+    version         TEXT    NOT NULL,
+    last_success_ms INTEGER NOT NULL  -- of the last answer that changed something here
+) STRICT, WITHOUT ROWID;
+
+-- One stream, from its first announcement on; kept when its file has been retired.
+CREATE TABLE stream (
+    stream       BLOB    PRIMARY KEY CHECK (length(stream) = 16),
+    source       TEXT    NOT NULL,   -- the url that announced it last
+    region       TEXT    NOT NULL,
+    life         BLOB    NOT NULL CHECK (length(life) = 16),
+    created_ms   INTEGER NOT NULL,
+    open         INTEGER NOT NULL,
+    present      INTEGER NOT NULL,   -- 0: its source announces it no longer
+    seq          INTEGER NOT NULL,   -- the cursor: everything up to here is applied
+    chain        BLOB    NOT NULL CHECK (length(chain) = 32),
+    records      INTEGER NOT NULL,   -- in the batches up to the cursor
+    last_seq     INTEGER NOT NULL,   -- the most that was ever announced
+    last_records INTEGER NOT NULL,
+    fault        TEXT                -- why nothing more is taken; NULL: all is well
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX stream_by_source ON stream (source, present);
+
+-- The meter of each life, as it was last told.
+CREATE TABLE life (
+    life       BLOB    PRIMARY KEY CHECK (length(life) = 16),
+    source     TEXT    NOT NULL,
+    region     TEXT    NOT NULL,
+    worker     INTEGER NOT NULL,
+    started_ms INTEGER NOT NULL,
+    alive      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE meter (
+    life     BLOB    NOT NULL,
+    hour_ms  INTEGER NOT NULL,
+    accepted INTEGER NOT NULL,
+    shed     INTEGER NOT NULL,
+    excluded INTEGER NOT NULL,
+    PRIMARY KEY (life, hour_ms)
+) STRICT, WITHOUT ROWID;
+
+-- The header of every batch that was applied.  A batch counts once, in whatever
+-- stream it comes: that is what the UNIQUE is for.
+CREATE TABLE applied (
+    -- Rises in the order in which hits become visible; a batch that waited for
+    -- its key gets a new one when it is opened, so that nobody reads past it.
+    id       INTEGER PRIMARY KEY,
+    batch    BLOB    NOT NULL UNIQUE CHECK (length(batch) = 16),
+    stream   BLOB    NOT NULL,
+    seq      INTEGER NOT NULL,
+    epoch    INTEGER NOT NULL,
+    key      BLOB    NOT NULL,
+    count    INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms  INTEGER NOT NULL,
+    tally    TEXT    NOT NULL
+) STRICT;
+
+-- Record boxes that are not opened.
+CREATE TABLE sealed (
+    batch   BLOB    PRIMARY KEY,
+    epoch   INTEGER NOT NULL,
+    reason  TEXT,               -- why it was set aside; NULL: it waits for its key
+    records BLOB    NOT NULL
+) STRICT;
+
+CREATE INDEX sealed_by_reason ON sealed (reason, epoch);
+
+-- Boxes with the addresses of records that have no visitor hash yet.
+CREATE TABLE address_box (
+    batch     BLOB    PRIMARY KEY,
+    addresses BLOB    NOT NULL
+) STRICT;
+
+CREATE TABLE tally (
+    region   TEXT    NOT NULL,
+    hour_ms  INTEGER NOT NULL,
+    recorded INTEGER NOT NULL,
+    late     INTEGER NOT NULL,
+    shed     INTEGER NOT NULL,
+    excluded INTEGER NOT NULL,
+    PRIMARY KEY (region, hour_ms)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE text (             -- strings, each once; hits hold their ids
+    id       INTEGER PRIMARY KEY,
+    value    TEXT    NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE hit (
+    batch       INTEGER NOT NULL,  -- applied.id
+    idx         INTEGER NOT NULL,  -- place in the batch
+    time_ms     INTEGER NOT NULL,
+    epoch       INTEGER NOT NULL,
+    status      INTEGER NOT NULL,
+    visitor     BLOB,
+    asn         INTEGER,
+    opt_out     INTEGER,
+    session     TEXT,              -- told apart per player and per request: not worth interning
+    ulid        TEXT,
+    kind        INTEGER NOT NULL,  -- from here on: text.id
+    method      INTEGER NOT NULL,
+    host        INTEGER NOT NULL,
+    path        INTEGER NOT NULL,
+    target      INTEGER NOT NULL,
+    region      INTEGER NOT NULL,
+    link        INTEGER,
+    variant     INTEGER,
+    country     INTEGER,
+    subdivision INTEGER,
+    agent       INTEGER,
+    referer     INTEGER,
+    source      INTEGER,
+    source_kind INTEGER,
+    range       INTEGER,
+    language    INTEGER,
+    arguments   INTEGER,
+    cut         INTEGER,
+    PRIMARY KEY (batch, idx)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX hit_by_time ON hit (time_ms, batch, idx);
+
+-- For people with `sqlite3 -readonly`.
+CREATE VIEW hits AS
+SELECT lower(hex(applied.batch)) || ':' || idx AS id,
+       strftime('%Y-%m-%dT%H:%M:%fZ', time_ms / 1000.0, 'unixepoch') AS time,
+       (SELECT value FROM text WHERE id = hit.region) AS region,
+       (SELECT value FROM text WHERE id = hit.kind) AS kind,
+       (SELECT value FROM text WHERE id = hit.host) AS host,
+       (SELECT value FROM text WHERE id = hit.path) AS path,
+       (SELECT value FROM text WHERE id = hit.target) AS target,
+       status,
+       (SELECT value FROM text WHERE id = hit.link) AS link,
+       nullif(lower(hex(visitor)), '') AS visitor,
+       hit.epoch AS epoch
+  FROM hit JOIN applied ON applied.id = hit.batch;
+
+CREATE VIEW waiting AS
+SELECT lower(hex(batch)) AS batch, stream, seq, applied.epoch AS epoch, count
+  FROM sealed JOIN applied USING (batch) WHERE reason IS NULL;
+
+CREATE VIEW set_aside AS
+SELECT lower(hex(batch)) AS batch, stream, seq, applied.epoch AS epoch, count, reason
+  FROM sealed JOIN applied USING (batch) WHERE reason IS NOT NULL;

@@ -1,0 +1,118 @@
+"""Bearer tokens."""
+
+import hmac
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milepost.errors import ConfigError, ForbiddenError, UnauthorizedError
+from milepost.tokens import (
+    OPERATOR_SCOPES,
+    PULL,
+    QUERY_SCOPES,
+    Principal,
+    TokenBook,
+    new_token,
+    token_hash,
+    tokens_document,
+)
+from milepost.vocabulary import Scope
+
+TOKENS = {name: f"milepost_{2 * name}" for name in ("a", "b", "c")}
+
+
+def a_book(tmp_path: Path) -> TokenBook:
+    """Return a book with three callers."""
+    file = tmp_path / "tokens.json"
+    file.write_bytes(tokens_document((name, (PULL,), token) for name, token in TOKENS.items()))
+    return TokenBook.load(file)
+
+
+def test_a_new_token_is_256_random_bits_behind_a_prefix() -> None:
+    """The prefix lets scanners find a leaked one; the rest is chance."""
+    assert new_token(lambda size: b"\xab" * size) == "milepost_" + "ab" * 32
+
+
+@pytest.mark.parametrize("name", TOKENS)
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER   "])
+def test_a_known_token_names_its_holder(name: str, scheme: str, tmp_path: Path) -> None:
+    """The scheme's case does not matter (RFC 9110); the place in the file does not either."""
+    assert a_book(tmp_path).authenticate(scheme + TOKENS[name]).name == name
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Basic abc", "Bearer", "Bearer ", f"Bearer {TOKENS['a']}x", TOKENS["a"]],
+)
+def test_nobody_we_know(header: str | None, tmp_path: Path) -> None:
+    """Whatever is not a known bearer token is a 401, and its text holds no token."""
+    with pytest.raises(UnauthorizedError) as caught:
+        a_book(tmp_path).authenticate(header)
+
+    assert TOKENS["a"] not in str(caught.value)
+
+
+@given(st.text(st.characters(), max_size=40))
+def test_any_header_is_answered(text: str) -> None:
+    """Bytes that are no text reach us as lone surrogates, and are a 401 like the rest."""
+    with pytest.raises(UnauthorizedError):
+        TokenBook([]).authenticate(f"Bearer {text}")
+
+
+@pytest.mark.parametrize("name", [*TOKENS, "nobody"])
+def test_every_entry_is_compared_whoever_calls(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work is the same for the first, the last and no match: time tells nothing."""
+    book = a_book(tmp_path)
+    compared: list[bytes] = []
+
+    def compare(known: bytes, shown: bytes) -> bool:
+        compared.append(known)
+        return known == shown
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    try:
+        book.authenticate("Bearer " + TOKENS.get(name, "unknown"))
+    except UnauthorizedError:
+        assert name == "nobody"
+
+    assert compared == [token_hash(token) for token in TOKENS.values()]
+
+
+def test_a_scope_must_have_been_granted() -> None:
+    """The text names the scope that is missing, so that it can be asked for."""
+    principal = Principal("report", frozenset(QUERY_SCOPES))
+
+    principal.require(QUERY_SCOPES[0])
+    with pytest.raises(ForbiddenError, match="'report' lacks the scope 'pull'"):
+        principal.require(PULL)
+
+
+def test_the_operator_may_not_read_addresses() -> None:
+    """That scope is held by nobody by default, the operator included."""
+    assert Scope("addresses") not in OPERATOR_SCOPES
+
+
+def test_a_tokens_file_holds_no_token() -> None:
+    """Who reads the file learns who may call, and cannot."""
+    document = tokens_document([("a", (PULL,), TOKENS["a"])])
+
+    assert TOKENS["a"].encode() not in document
+    assert token_hash(TOKENS["a"]).hex().encode() in document
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"[]", b"{}", b'{"tokens": [{}]}', b'{"tokens": [{"name":"a","hash":"x"}]}'],
+)
+def test_a_tokens_file_that_is_none(content: bytes | None, tmp_path: Path) -> None:
+    """The error names the file, and what it should hold or why it cannot be read."""
+    file = tmp_path / "tokens.json"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(ConfigError, match=r"tokens file .*tokens\.json: (want|No such file)"):
+        TokenBook.load(file)
