@@ -1,0 +1,153 @@
+"""What the key server answers.  docs/protocol.md is the contract.
+
+No secret is held here for longer than its answer takes, and none is logged; who
+was given a record key is.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from key_server.issuing import Issuer
+from key_server.metrics import CALLS
+from key_server.periods import current, salts_due, state
+from key_server.store import KeyStore
+from key_server.wrapping import Purpose, Vault
+from milepost.clock import Clock, Entropy
+from milepost.errors import NotFoundError, RejectedError
+from milepost.health import Reasons, add_health
+from milepost.http import guarded, json_response, new_app, principal_of
+from milepost.logs import get_log
+from milepost.tokens import EDGE, KEYS_READ, OPEN, TokenBook
+from milepost.wire import WAIT_MS_MAX
+
+log = get_log(__name__)
+
+NOT_MODIFIED = 304
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyServer:
+    """All that a handler needs."""
+
+    issuer: Issuer
+    store: KeyStore
+    vault: Vault
+    clock: Clock
+
+
+SERVER: web.AppKey[KeyServer] = web.AppKey("server", KeyServer)
+
+
+def key_server_app(server: KeyServer, tokens: TokenBook, entropy: Entropy) -> web.Application:
+    """Return the application that serves *server*."""
+    app = new_app(entropy, tokens)
+    app[SERVER] = server
+    app.router.add_get("/v1/epochs", guarded(EDGE, epochs, or_scope=OPEN))
+    app.router.add_get("/v1/salts", guarded(EDGE, salts))
+    app.router.add_get("/v1/epochs/{number}/record-key", guarded(OPEN, record_key))
+    app.router.add_get("/v1/states", guarded(KEYS_READ, states))
+    add_health(app, lambda: reasons(server))
+    app.on_shutdown.append(release_waiters)
+    return app
+
+
+def reasons(server: KeyServer) -> Reasons:
+    """Return what keeps the key server from being ready."""
+    if current(server.issuer.spans, server.clock.now()) is None:
+        return {"epoch": "no epoch holds this moment: is the clock right, and the disk writable?"}
+    return {}
+
+
+async def release_waiters(app: web.Application) -> None:
+    """Answer all who wait, so that a stop takes no longer than it must."""
+    app[SERVER].issuer.board.close()
+
+
+async def epochs(request: web.Request) -> web.Response:
+    """Answer with the signed list, or wait for one that the caller does not know."""
+    CALLS.labels("epochs").inc()
+    known = {etag.value for etag in request.if_none_match or ()}
+    board = request.app[SERVER].issuer.board
+    if "*" in known:
+        known.add(board.shown.etag)
+    shown = await board.wait_for_other(known, _wait_ms(request) / 1000)
+    headers = {"Cache-Control": "no-store", "ETag": f'"{shown.etag}"'}
+    if shown.etag in known:
+        return web.Response(status=NOT_MODIFIED, headers=headers)
+    return web.Response(body=shown.document, content_type="application/json", headers=headers)
+
+
+async def salts(request: web.Request) -> web.Response:
+    """Answer with the current salt, and the next one when it is near."""
+    CALLS.labels("salts").inc()
+    server = request.app[SERVER]
+    held = server.issuer.spans
+    due = salts_due(held, server.clock.now())
+    found: list[dict[str, Any]] = []
+    for span in held:
+        wrapped = await server.store.salt(span.number) if span.number in due else None
+        if wrapped is not None:
+            salt = server.vault.unwrap(Purpose.SALT, span.number, wrapped)
+            found.append(
+                {
+                    "epoch": span.number,
+                    "start_ms": span.start_ms,
+                    "end_ms": span.end_ms,
+                    "salt": salt.hex(),
+                }
+            )
+    return json_response({"salts": found})
+
+
+async def record_key(request: web.Request) -> web.Response:
+    """Answer with the secret half of an epoch's record key."""
+    CALLS.labels("record_key").inc()
+    server = request.app[SERVER]
+    text = request.match_info["number"]
+    held = None
+    if re.fullmatch(r"[0-9]{1,15}", text):
+        held = await server.store.record_secret(int(text))
+    if held is None:
+        msg = f"there is no record key for epoch {text[:20]!r}: it is unknown or destroyed"
+        raise NotFoundError(msg)
+    epoch, wrapped = held
+    secret = server.vault.unwrap(Purpose.RECORD, epoch.number, wrapped)
+    log.info("record_key.given", epoch=epoch.number, to=principal_of(request).name)
+    return json_response(
+        {"epoch": epoch.number, "key": epoch.key_id.hex(), "record_key": secret.hex()}
+    )
+
+
+async def states(request: web.Request) -> web.Response:
+    """Answer with where each epoch stands.  Nothing in it is secret."""
+    CALLS.labels("states").inc()
+    server = request.app[SERVER]
+    issuer, now = server.issuer, server.clock.now()
+    listed = [
+        {
+            "epoch": span.number,
+            "state": state(span, now),
+            "start_ms": span.start_ms,
+            "end_ms": span.end_ms,
+            "key": held.public.key_id.hex(),
+        }
+        for span, held in zip(issuer.spans, issuer.held, strict=True)
+    ]
+    return json_response(
+        {
+            "identity": issuer.identity.hex(),
+            "version": issuer.board.shown.version,
+            "epochs": listed,
+        }
+    )
+
+
+def _wait_ms(request: web.Request) -> int:
+    text = request.query.get("wait_ms", "0")
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        msg = f"wait_ms: want 0..{WAIT_MS_MAX}"
+        raise RejectedError(msg)
+    return min(int(text), WAIT_MS_MAX)

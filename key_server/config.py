@@ -1,0 +1,63 @@
+"""The key server's settings."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from key_server.periods import DAY, Period, parse_period
+from key_server.wrapping import MASTER_KEY_BYTES
+from milepost.config import EnvReader, Listener, Secret
+from milepost.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeysConfig:
+    """What it takes to open the keys.  Nothing more is needed for `init`."""
+
+    data: Path
+    master_key: Secret  # 64 hex digits
+    period: Period
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read the settings, or raise one ConfigError that names every fault."""
+        with EnvReader(env) as read:
+            return cls(data=read.path("DATA"), master_key=_master_key(read), period=_period(read))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What it takes to serve.  Read once, in `__main__`."""
+
+    keys: KeysConfig
+    listeners: tuple[Listener, ...]
+    tokens_file: Path
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read the settings, or raise one ConfigError that names every fault."""
+        with EnvReader(env) as read:
+            return cls(
+                keys=KeysConfig(
+                    data=read.path("DATA"), master_key=_master_key(read), period=_period(read)
+                ),
+                listeners=read.listeners("PRIVATE_LISTEN"),
+                tokens_file=read.path("TOKENS_FILE"),
+            )
+
+
+def _master_key(read: EnvReader) -> Secret:
+    secret = read.secret("MASTER_KEY")
+    if secret and not re.fullmatch(rf"[0-9a-fA-F]{{{2 * MASTER_KEY_BYTES}}}", secret.reveal()):
+        read.fault("MASTER_KEY", f"want {2 * MASTER_KEY_BYTES} hex digits")
+    return secret
+
+
+def _period(read: EnvReader) -> Period:
+    try:
+        return parse_period(read.text("EPOCH"))
+    except ConfigError as error:
+        read.fault("EPOCH", str(error))
+        return Period(DAY)

@@ -1,0 +1,155 @@
+"""Issuing: make the epochs that are due, and publish the list.
+
+Looks at what is, not at what happened last time, so a missed or failed run
+repairs itself.  The order is fixed: epochs are on disk, together with the
+version of the list that first names them, before anybody hears of them.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import nacl.bindings as sodium
+
+from key_server.board import Board, Published
+from key_server.metrics import EPOCHS_AHEAD, LIST_VERSION
+from key_server.periods import AHEAD, Period, Span, count_ahead, plan
+from key_server.store import HeldEpoch, Identity, KeyStore, NewEpoch
+from key_server.wrapping import NONCE_BYTES, Purpose, Vault
+from milepost.clock import Clock, Entropy
+from milepost.epochs import EPOCHS_IN_LIST_MAX, SALT_BYTES, PublicEpoch, sign_list
+from milepost.errors import ConfigError, ServiceError
+from milepost.logs import get_log
+from milepost.vocabulary import Millis
+
+log = get_log(__name__)
+
+SECRET_KEY_BYTES, SEED_BYTES, ETAG_BYTES = 32, 32, 16
+
+# One more than promised: the promise still holds when an epoch has just begun and the
+# next look is yet to come.
+MADE_AHEAD = AHEAD + 1
+
+HELD_MAX = EPOCHS_IN_LIST_MAX  # a longer list would be cut at the wrong end by its readers
+
+
+async def found(store: KeyStore, vault: Vault, entropy: Entropy) -> bool:
+    """Give the key server its identity, unless it has one; tell whether it was given."""
+    if await store.identity() is not None:
+        return False
+    seed = entropy(SEED_BYTES)
+    public, _ = sodium.crypto_sign_seed_keypair(seed)
+    wrapped = vault.wrap(Purpose.IDENTITY, 0, seed, entropy(NONCE_BYTES))
+    await store.found(Identity(public=public, seed=wrapped, check=vault.check))
+    log.info("identity.made", identity=public.hex())
+    return True
+
+
+class Issuer:
+    """Makes epochs and keeps the board true."""
+
+    def __init__(
+        self,
+        *,
+        store: KeyStore,
+        vault: Vault,
+        period: Period,
+        clock: Clock,
+        entropy: Entropy,
+        identity: bytes,
+        signing_key: bytes,
+    ) -> None:
+        self.identity = identity
+        self.held: tuple[HeldEpoch, ...] = ()
+        self._store = store
+        self._vault = vault
+        self._period = period
+        self._clock = clock
+        self._entropy = entropy
+        self._signing_key = signing_key
+        self.board = Board(self._sign(Millis(0), ()))
+
+    @classmethod
+    async def open(
+        cls, store: KeyStore, vault: Vault, period: Period, clock: Clock, entropy: Entropy
+    ) -> "Issuer":
+        """Open and publish what *store* holds."""
+        identity = await store.identity()
+        if identity is None:
+            msg = "the key server has no identity yet; type `milepost keys init`"
+            raise ConfigError(msg)
+        vault.require_made(identity.check)
+        try:
+            seed = vault.unwrap(Purpose.IDENTITY, 0, identity.seed)
+        except ServiceError as error:
+            raise ConfigError(str(error)) from error
+        _, signing_key = sodium.crypto_sign_seed_keypair(seed)
+        issuer = cls(
+            store=store,
+            vault=vault,
+            period=period,
+            clock=clock,
+            entropy=entropy,
+            identity=identity.public,
+            signing_key=signing_key,
+        )
+        await issuer.read()
+        return issuer
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Return when the epochs are, in order."""
+        return spans_of(self.held)
+
+    async def read(self) -> None:
+        """Publish what is on disk."""
+        version, self.held = await self._store.newest(HELD_MAX)
+        openable = tuple(epoch.public for epoch in self.held if epoch.openable)
+        self.board.show(self._sign(version, openable))
+        LIST_VERSION.set(version / 1000)
+
+    async def look(self) -> None:
+        """Make what is due, if anything is, and publish it."""
+        if self._due():
+            # An attempt that was reported as failed may have gone through: disk decides.
+            await self.read()
+        due = self._due()
+        if due:
+            await self._store.add(tuple(map(self._make, due)), self._clock.now())
+            await self.read()
+            log.info("epochs.made", first=due[0].number, last=due[-1].number)
+        EPOCHS_AHEAD.set(count_ahead(self.spans, self._clock.now()))
+
+    def _due(self) -> tuple[Span, ...]:
+        return plan(self.spans, self._clock.now(), self._period, MADE_AHEAD)
+
+    def _sign(self, version: Millis, epochs: tuple[PublicEpoch, ...]) -> Published:
+        document = sign_list(version, epochs, self._signing_key)
+        etag = blake2b(document, digest_size=ETAG_BYTES).hexdigest()
+        return Published(version=version, epochs=epochs, document=document, etag=etag)
+
+    def _make(self, span: Span) -> NewEpoch:
+        record_secret = self._entropy(SECRET_KEY_BYTES)
+        address_secret = self._entropy(SECRET_KEY_BYTES)
+        salt = self._entropy(SALT_BYTES)
+        return NewEpoch(
+            public=PublicEpoch(
+                number=span.number,
+                start_ms=span.start_ms,
+                end_ms=span.end_ms,
+                record_key=sodium.crypto_scalarmult_base(record_secret),
+                address_key=sodium.crypto_scalarmult_base(address_secret),
+            ),
+            record_secret=self._wrap(Purpose.RECORD, span, record_secret),
+            address_secret=self._wrap(Purpose.ADDRESS, span, address_secret),
+            salt=self._wrap(Purpose.SALT, span, salt),
+        )
+
+    def _wrap(self, purpose: Purpose, span: Span, secret: bytes) -> bytes:
+        return self._vault.wrap(purpose, span.number, secret, self._entropy(NONCE_BYTES))
+
+
+def spans_of(held: Sequence[HeldEpoch]) -> tuple[Span, ...]:
+    """Return when each of *held* is."""
+    return tuple(
+        Span(epoch.public.number, epoch.public.start_ms, epoch.public.end_ms) for epoch in held
+    )

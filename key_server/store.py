@@ -1,0 +1,168 @@
+"""keys.db: the identity and the epochs, as rows.
+
+Knows nothing of what is inside a wrapped value.  `secure_delete` is on, so that
+what is destroyed leaves no bytes in the file.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from milepost.database import Readers, Writer, open_database
+from milepost.epochs import PublicEpoch
+from milepost.sqlite import Connection
+from milepost.vocabulary import Epoch, Millis
+
+FILE = "keys.db"
+SCHEMA = "keys"
+READERS = 2
+
+SECURE_DELETE = "PRAGMA secure_delete=ON"
+
+FOUND = """
+    INSERT INTO meta (one, identity, seed, master_check, list_version) VALUES (1, ?, ?, ?, 0)
+"""
+
+IDENTITY = "SELECT identity, seed, master_check FROM meta"
+
+VERSION = "SELECT list_version FROM meta"
+
+RAISE_VERSION = "UPDATE meta SET list_version = max(list_version + 1, ?)"
+
+ADD = """
+    INSERT INTO epoch (number, start_ms, end_ms, record_key, address_key,
+                       record_secret, address_secret, salt)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+NEWEST = """
+    SELECT number, start_ms, end_ms, record_key, address_key, record_secret IS NOT NULL
+      FROM epoch
+     ORDER BY number DESC
+     LIMIT ?
+"""
+
+FIND_OPENABLE = """
+    SELECT number, start_ms, end_ms, record_key, address_key, record_secret
+      FROM epoch
+     WHERE number = ? AND record_secret IS NOT NULL
+"""
+
+SALT = "SELECT salt FROM epoch WHERE number = ? AND salt IS NOT NULL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who the key server is: the public key, its wrapped seed, and the master key's check."""
+
+    public: bytes
+    seed: bytes
+    check: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HeldEpoch:
+    """An epoch as everybody may know it, and whether its record key is still there."""
+
+    public: PublicEpoch
+    openable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEpoch:
+    """An epoch as it is stored: what everybody may know, and its wrapped secrets."""
+
+    public: PublicEpoch
+    record_secret: bytes
+    address_secret: bytes
+    salt: bytes
+
+
+class KeyStore:
+    """The rows of keys.db."""
+
+    def __init__(self, writer: Writer, readers: Readers) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, path: Path) -> AsyncIterator[Self]:
+        """Open *path*, making it if it is missing, and close it afterwards."""
+        connection = open_database(path, SCHEMA)
+        connection.execute(SECURE_DELETE)
+        async with contextlib.AsyncExitStack() as stack:
+            writer = Writer(connection, checkpoints=True)
+            stack.push_async_callback(writer.close)
+            readers = await Readers.open(path, READERS)
+            stack.push_async_callback(readers.close)
+            yield cls(writer, readers)
+
+    async def identity(self) -> Identity | None:
+        """Return who this is, or None before `init`."""
+        row = await self._readers.row(IDENTITY)
+        return None if row is None else Identity(public=row[0], seed=row[1], check=row[2])
+
+    async def found(self, identity: Identity) -> None:
+        """Write down, once, who this is."""
+
+        def work(db: Connection) -> None:
+            db.execute(FOUND, (identity.public, identity.seed, identity.check))
+
+        await self._writer.transact(work)
+
+    async def add(self, epochs: Sequence[NewEpoch], now: Millis) -> None:
+        """Add *epochs* and raise the list's version, which never names two contents."""
+
+        def work(db: Connection) -> None:
+            db.executemany(ADD, map(_new_row, epochs))
+            db.execute(RAISE_VERSION, (now,))
+
+        await self._writer.transact(work)
+
+    async def newest(self, count_max: int) -> tuple[Millis, tuple[HeldEpoch, ...]]:
+        """Return the list's version and the newest epochs, in order."""
+        async with self._readers.snapshot() as db:
+            versions = list(await db.execute_fetchall(VERSION))
+            rows = list(await db.execute_fetchall(NEWEST, (count_max,)))
+        return Millis(versions[0][0]), tuple(map(_held, reversed(rows)))
+
+    async def record_secret(self, number: int) -> tuple[PublicEpoch, bytes] | None:
+        """Return an epoch and its wrapped record secret, unless unknown or destroyed."""
+        row = await self._readers.row(FIND_OPENABLE, (number,))
+        return None if row is None else (_public(row), row[5])
+
+    async def salt(self, number: Epoch) -> bytes | None:
+        """Return an epoch's wrapped salt, unless unknown or destroyed."""
+        row = await self._readers.row(SALT, (number,))
+        return None if row is None else bytes(row[0])
+
+
+def _public(row: Any) -> PublicEpoch:
+    return PublicEpoch(
+        number=Epoch(row[0]),
+        start_ms=Millis(row[1]),
+        end_ms=Millis(row[2]),
+        record_key=row[3],
+        address_key=row[4],
+    )
+
+
+def _held(row: Any) -> HeldEpoch:
+    return HeldEpoch(_public(row), openable=bool(row[5]))
+
+
+def _new_row(epoch: NewEpoch) -> tuple[Any, ...]:
+    public = epoch.public
+    return (
+        public.number,
+        public.start_ms,
+        public.end_ms,
+        public.record_key,
+        public.address_key,
+        epoch.record_secret,
+        epoch.address_secret,
+        epoch.salt,
+    )
