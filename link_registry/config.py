@@ -1,0 +1,47 @@
+"""The registry's settings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from milepost.config import EnvReader, Listener
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the registry is told at its start.  Read once, in `__main__`."""
+
+    data: Path
+    private_listen: tuple[Listener, ...]
+    tokens_file: Path
+    log_level: str
+    litestream_socket: str  # empty, together with the next: nothing is replicated
+    replica_url: str
+
+    @property
+    def database(self) -> Path:
+        """Where the links are, as an absolute path."""
+        return self.data.absolute() / "links.db"
+
+    @property
+    def replicated(self) -> bool:
+        """Tell whether a litestream holds the database."""
+        return bool(self.litestream_socket)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read the settings, or raise one ConfigError that names every fault."""
+        with EnvReader(env) as read:
+            socket, replica = read.text("LITESTREAM_SOCKET"), read.text("REPLICA_URL")
+            if bool(socket) != bool(replica):
+                missing = "REPLICA_URL" if socket else "LITESTREAM_SOCKET"
+                read.fault(missing, "missing; give both it and its counterpart, or neither")
+            return cls(
+                data=read.path("DATA"),
+                private_listen=read.listeners("PRIVATE_LISTEN"),
+                tokens_file=read.path("TOKENS_FILE"),
+                log_level=read.text("LOG_LEVEL"),
+                litestream_socket=socket,
+                replica_url=replica,
+            )

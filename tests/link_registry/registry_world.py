@@ -1,0 +1,119 @@
+"""A real registry for tests: its database in a folder, its application on a loopback port."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient, TestServer
+
+from link_registry.app import registry_app
+from link_registry.news import News
+from link_registry.store import LinkStore
+from link_registry.vitals import Vitals
+from milepost.tokens import (
+    EDGE_SCOPES,
+    LINKS_READ,
+    LINKS_WRITE,
+    Principal,
+    TokenBook,
+    token_hash,
+)
+from milepost.vocabulary import Millis
+
+EDITOR, READER, EDGE = "editor-token", "reader-token", "edge-token"
+DESTINATION = "https://example.org/somewhere"
+
+TOKENS = TokenBook(
+    [
+        (token_hash(EDITOR), Principal("editor", frozenset({LINKS_READ, LINKS_WRITE}))),
+        (token_hash(READER), Principal("reader", frozenset({LINKS_READ}))),
+        (token_hash(EDGE), Principal("edge", frozenset(EDGE_SCOPES))),
+    ]
+)
+
+
+class StillClock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.at = Millis(1_000)
+        self._tick = asyncio.Event()
+
+    def now(self) -> Millis:
+        """Return the moment it stands at."""
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for the next tick, however long was asked for."""
+        del seconds
+        await self._tick.wait()
+
+    def tick(self) -> None:
+        """Wake everybody who sleeps."""
+        told, self._tick = self._tick, asyncio.Event()
+        told.set()
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that shows *token*."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A running registry."""
+
+    server: TestServer
+    client: TestClient[Any, Any]
+    store: LinkStore
+    clock: StillClock
+
+    @property
+    def url(self) -> str:
+        """Return where it listens."""
+        return str(self.server.make_url("")).rstrip("/")
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, token: str = EDITOR
+    ) -> ClientResponse:
+        """Make one call."""
+        return await self.client.request(method, path, json=body, headers=bearer(token))
+
+    async def create(self, path: str, **fields: Any) -> dict[str, Any]:
+        """Make a link and return it."""
+        body = {"path": path, "destination": DESTINATION} | fields
+        answer = await self.call("POST", "/v1/links", body)
+        told = await answer.json()
+        assert answer.status == 201, told
+        link: dict[str, Any] = told["link"]
+        return link
+
+    def listen(self, last_event_id: str = "") -> Any:
+        """Open the feed; use as a context manager."""
+        headers = bearer(EDGE) | ({"Last-Event-ID": last_event_id} if last_event_id else {})
+        return self.client.get("/sync/stream", headers=headers)
+
+
+@contextlib.asynccontextmanager
+async def running_registry(folder: Path) -> AsyncIterator[Registry]:
+    """Run a registry over the database in *folder*."""
+    news, clock = News(), StillClock()
+    async with LinkStore.open(folder / "links.db", os.urandom, news, checkpoints=True) as store:
+        vitals = Vitals(store)
+        await vitals.look()
+        app = registry_app(store, news, vitals, tokens=TOKENS, clock=clock, entropy=os.urandom)
+        server = TestServer(app)
+        async with TestClient(server) as client:
+            yield Registry(server, client, store, clock)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return when *condition* holds; a test that waits in vain fails."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.002)
