@@ -1,0 +1,34 @@
+"""The private listener: pull, health, metrics."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from milepost.clock import Entropy
+from milepost.health import Reasons, add_health
+from milepost.http import guarded, json_body, json_response, new_app, principal_of
+from milepost.tokens import ACKNOWLEDGE, PULL, TokenBook
+from milepost.wire import parse_request
+from regional_logger.handover import Handover
+
+
+def private_app(
+    *,
+    tokens: TokenBook,
+    handover: Handover,
+    reasons: Callable[[], Reasons],
+    entropy: Entropy,
+) -> web.Application:
+    """Return the application behind the private listener."""
+
+    async def pull(request: web.Request) -> web.Response:
+        asked = parse_request(await json_body(request))
+        if asked.acknowledged:
+            principal_of(request).require(ACKNOWLEDGE)
+        answer = await handover.pull(asked)
+        return json_response(answer.to_json())
+
+    app = new_app(entropy, tokens)
+    app.router.add_post("/v1/pull", guarded(PULL, pull))
+    add_health(app, reasons)
+    return app

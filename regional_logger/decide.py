@@ -1,0 +1,82 @@
+"""What a visit gets: the whole decision, as a value.
+
+Rules of this file:
+- Pure, over (method, raw target, host) and a way to find a link, so that any
+  door to the network can share it.
+- A text that goes into a header is printable ASCII, or the visit is malformed.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from milepost.links import Link
+from milepost.record import LINK, ORPHAN, PREFIX
+from milepost.vocabulary import LinkId
+from regional_logger.prefix import is_prefix, parse_prefix
+
+FindLink = Callable[[str, str], Link | None]  # (host, path) -> link
+
+TARGET_CHARS_MAX = 4_096
+FOUND, BAD_REQUEST, NOT_FOUND, URI_TOO_LONG = 302, 400, 404, 414
+OK, NO_CONTENT = 200, 204
+
+_PRINTABLE = re.compile(r"/[\x21-\x7e]*")
+
+ABOUT = "This host redirects. What you look for needs a longer address.\n"
+ROBOTS = "User-agent: *\nDisallow: /\n"
+BAD_PREFIX = "Not a redirect: want /e/ and a host with a path, such as /e/example.com/a.mp3\n"
+BAD_TARGET = "Not an address: want printable ASCII, percent-encoded where it is not\n"
+TOO_LONG = f"The address is longer than {TARGET_CHARS_MAX} characters\n"
+NOTHING = "Nothing is linked at this address.\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """How to answer, and whether to remember it: `kind` is None for excluded visits."""
+
+    status: int
+    kind: str | None = None
+    target: str = ""  # of a redirect
+    body: str = ""  # of anything else
+    link: LinkId | None = None
+    arguments: str | None = None
+
+
+_MALFORMED = Decision(status=BAD_REQUEST, body=BAD_TARGET)
+_TOO_LONG = Decision(status=URI_TOO_LONG, body=TOO_LONG)
+_PREFLIGHT = Decision(status=NO_CONTENT)
+_BAD_PREFIX = Decision(status=BAD_REQUEST, body=BAD_PREFIX)
+_ORPHAN = Decision(status=NOT_FOUND, kind=ORPHAN, body=NOTHING)
+_OWN_PAGES = {
+    "/": Decision(status=OK, body=ABOUT),
+    "/robots.txt": Decision(status=OK, body=ROBOTS),
+    "/favicon.ico": Decision(status=NO_CONTENT),
+}
+
+
+def decide(method: str, raw_target: str, host: str, find_link: FindLink) -> Decision:
+    """Return what the visit gets."""
+    if len(raw_target) > TARGET_CHARS_MAX:
+        return _TOO_LONG
+    if not _PRINTABLE.fullmatch(raw_target):
+        return _MALFORMED
+    if method == "OPTIONS":
+        return _PREFLIGHT
+    if is_prefix(raw_target):
+        return _follow_prefix(raw_target)
+    path = raw_target.partition("?")[0]
+    return _OWN_PAGES.get(path) or _follow_link(find_link(host, path))
+
+
+def _follow_prefix(raw_target: str) -> Decision:
+    prefix = parse_prefix(raw_target)
+    if prefix is None:
+        return _BAD_PREFIX
+    return Decision(status=FOUND, kind=PREFIX, target=prefix.target, arguments=prefix.arguments)
+
+
+def _follow_link(link: Link | None) -> Decision:
+    if link is None:
+        return _ORPHAN
+    return Decision(status=link.status, kind=LINK, target=link.destination, link=link.id)

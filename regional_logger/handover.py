@@ -1,0 +1,110 @@
+"""Handing over: what an aggregator gets when it pulls, and what its word allows.
+
+`POST /v1/pull` answers at once when there is something after the cursors, else
+when a commit rings the bell, else after the asked time.  Asking twice is
+harmless: reading changes nothing, and acknowledging is only ever repeated.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+
+from milepost import __version__
+from milepost.batch import Batch, first_chain
+from milepost.sqlite import Error
+from milepost.vocabulary import Region, Seq, StreamId
+from milepost.wire import Cursor, PullAnswer, PullRequest, StreamHead
+from regional_logger.bell import Bell
+from regional_logger.readers import ReaderBook
+from regional_logger.shelf import Contents, Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which machine answers."""
+
+    region: Region
+    machine: str
+
+
+@dataclass(slots=True)
+class _Gathered:
+    batches: list[Batch] = field(default_factory=list)
+    forks: list[StreamId] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    more: bool = False
+
+
+class Handover:
+    """Answers pulls."""
+
+    def __init__(self, source: Source, shelf: Shelf, readers: ReaderBook, bell: Bell) -> None:
+        self._source = source
+        self._shelf = shelf
+        self._readers = readers
+        self._bell = bell
+        self._turn = 0
+
+    async def pull(self, request: PullRequest) -> PullAnswer:
+        """Answer *request*, after a while if there is nothing yet."""
+        self._readers.admit(request.reader, request.generation)
+        ends = asyncio.get_running_loop().time() + request.wait_ms / 1000
+        while True:
+            news = self._bell.hear()
+            contents = await self._shelf.contents()
+            self._readers.acknowledge(request.acknowledged, contents.heads)
+            found = await self._gather(request, contents.heads)
+            left = ends - asyncio.get_running_loop().time()
+            if found.batches or left <= 0 or self._bell.closed:
+                return self._answer(contents, found)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await news.wait()
+
+    async def _gather(self, request: PullRequest, heads: tuple[StreamHead, ...]) -> _Gathered:
+        """Read from every stream that goes on after its cursor, each its share, in turn."""
+        found = _Gathered()
+        behind = []
+        for head in heads:
+            after = request.cursors.get(head.id, Cursor(Seq(0), first_chain(head.id)))
+            if after == (head.last_seq, head.last_chain):
+                continue
+            behind.append((head, after))
+        self._turn += 1
+        start = self._turn % len(behind) if behind else 0
+        left = request.limit_bytes
+        for count, (head, after) in enumerate(behind[start:] + behind[:start]):
+            if left <= 0 and found.batches:
+                found.more = True
+                break
+            share = left // (len(behind) - count)
+            left -= await self._read(head, after, share, found)
+        return found
+
+    async def _read(self, head: StreamHead, after: Cursor, share: int, found: _Gathered) -> int:
+        """Add what follows *after* in one stream to *found*; return its size."""
+        try:
+            if not await self._shelf.holds(head.id, after):
+                found.forks.append(head.id)
+                return 0
+            batches = await self._shelf.batches(head.id, after.seq, share)
+        except Error:  # this file's own trouble: named, and the others go on
+            found.unreadable.append(self._shelf.path_of(head.id).name)
+            return 0
+        found.batches += batches
+        if batches and batches[-1].header.seq < head.last_seq:
+            found.more = True
+        return sum(len(batch.records) + len(batch.addresses) for batch in batches)
+
+    def _answer(self, contents: Contents, found: _Gathered) -> PullAnswer:
+        return PullAnswer(
+            region=self._source.region,
+            machine=self._source.machine,
+            version=__version__,
+            lives=contents.lives,
+            streams=contents.heads,
+            batches=tuple(found.batches),
+            forks=tuple(found.forks),
+            unreadable=(*contents.unreadable, *found.unreadable),
+            more=found.more,
+        )

@@ -1,0 +1,315 @@
+"""The journal: what visits leave behind, made durable in groups.
+
+Visits that arrive while a commit runs form the next batch, so no timer is
+needed and a batch is as large as the load.  One thread seals and writes; the
+event loop only hands over and hears the outcome.
+
+A commit that fails may have happened.  So the same batch, under the same id and
+with the same tally, goes into a new stream, and the old file is never written
+to again; whoever counts knows a batch by its id.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from milepost import sqlite
+from milepost.batch import ID_BYTES
+from milepost.clock import Clock, Entropy
+from milepost.epochs import PublicEpoch
+from milepost.logs import get_log
+from milepost.record import Record
+from milepost.seal import BOX_OPENED_BYTES_MAX
+from milepost.vocabulary import BatchId, Millis, StreamId
+from regional_logger import metrics
+from regional_logger.bell import Bell
+from regional_logger.counts import Counts
+from regional_logger.keyring import Keyring
+from regional_logger.meter import Meter
+from regional_logger.remember import Memory
+from regional_logger.stream import Draft, Origin, StreamWriter
+
+log = get_log(__name__)
+
+# A box opens to 1 MiB at most, and visitors choose what is in their headers: a
+# batch ends before the worst that JSON can make of its texts would not fit.
+BATCH_BYTES_MAX = BOX_OPENED_BYTES_MAX - (64 << 10)
+CHAR_BYTES_MAX = 6  # a control character, written \u0000; UTF-8 needs at most 4
+RECORD_BYTES_LEAST = 400  # numbers, hashes, and what stands between columns
+TALLY_SECONDS = 10.0  # how long counts may wait when no record takes them along
+RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 0.05, 5.0
+NO_KEYS_SECONDS = 0.1
+CLOSE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much may wait, stand in one batch, and stand in one stream."""
+
+    queue_records_max: int
+    batch_records_max: int
+    stream_bytes_max: int
+    stream_age_ms_max: int
+
+
+@dataclass(slots=True)
+class Pending:
+    """A record that waits for its commit."""
+
+    memory: Memory
+    epoch: PublicEpoch | None
+    done: asyncio.Future[None]
+
+
+class Journal:
+    """Takes records in, and answers when they are on disk."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        *,
+        meter: Meter,
+        keyring: Keyring,
+        limits: Limits,
+        bell: Bell,
+        clock: Clock,
+        entropy: Entropy,
+        opened: Callable[[StreamWriter], None],
+        closing: Callable[[StreamWriter], Awaitable[None]],
+        self_checkpointing: bool,
+    ) -> None:
+        """Make a journal.  *opened* and *closing* tell litestream's keeper of streams."""
+        self._origin, self._limits = origin, limits
+        self._meter, self._keyring, self._bell = meter, keyring, bell
+        self._clock, self._entropy = clock, entropy
+        self._opened, self._closing = opened, closing
+        self._self_checkpointing = self_checkpointing
+        self._counts = Counts()
+        self._queue: deque[Pending] = deque()
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stream-writer")
+        self._stream: StreamWriter | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._task: asyncio.Task[None] | None = None
+
+    # What the door calls.
+
+    def offer(self, memory: Memory, epoch: PublicEpoch | None) -> asyncio.Future[None] | None:
+        """Take a record in; return what resolves when it is durable, or None if it is shed."""
+        moment = memory.record.time
+        if len(self._queue) >= self._limits.queue_records_max:
+            self._meter.shed(moment)
+            self._counts.shed(moment)
+            metrics.SHED.inc()
+            return None
+        self._meter.accept(moment)
+        metrics.ACCEPTED.inc()
+        pending = Pending(memory, epoch, asyncio.get_running_loop().create_future())
+        self._queue.append(pending)
+        self._wake.set()
+        return pending.done
+
+    def exclude(self, moment: Millis) -> None:
+        """Count a visit that is by rule not recorded."""
+        self._meter.exclude(moment)
+        self._counts.excluded(moment)
+        metrics.EXCLUDED.inc()
+
+    def late(self, moment: Millis) -> None:
+        """Count a record whose answer leaves before its commit."""
+        self._counts.late(moment)
+        metrics.LATE.inc()
+
+    # The life of the journal.
+
+    async def start(self) -> None:
+        """Open the first stream and begin to commit."""
+        with contextlib.suppress(sqlite.Error, OSError):  # the first commit tries again
+            await self._open_stream()
+        self._task = asyncio.create_task(self._run())
+
+    async def watch(self) -> None:
+        """Wait for ever; raise what ended the journal, for nothing may."""
+        assert self._task is not None  # noqa: S101 - start comes first
+        await asyncio.shield(self._task)
+
+    async def close(self) -> None:
+        """Commit what is there, close the stream, end the thread."""
+        self._draining = True
+        self._wake.set()
+        if self._task is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._task, CLOSE_SECONDS)
+        if self._stream is not None:
+            stream, self._stream = self._stream, None
+            await self._leave(stream)
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=CLOSE_SECONDS)
+        self._thread.shutdown(wait=False)
+
+    async def _run(self) -> None:
+        while True:
+            await self._wait_for_work()
+            while self._queue:
+                if not await self._commit_next():
+                    break
+            if self._draining or not self._queue:
+                await self._commit_counts()
+            if self._draining:
+                return
+
+    async def _wait_for_work(self) -> None:
+        if self._queue or self._draining:
+            return
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TALLY_SECONDS):
+                await self._wake.wait()
+
+    async def _commit_next(self) -> bool:
+        """Commit one batch from the queue; return False while there are no keys to seal it."""
+        first = self._queue[0]
+        epoch = first.epoch or self._keyring.epoch_at(first.memory.record.time)
+        if epoch is None:
+            if not self._draining:
+                await self._clock.sleep(NO_KEYS_SECONDS)
+            return False
+        batch = self._take(epoch)
+        records = [pending.memory.record for pending in batch]
+        addresses = {
+            index: pending.memory.address
+            for index, pending in enumerate(batch)
+            if pending.memory.address is not None
+        }
+        await self._commit(self._draft(epoch, records, addresses))
+        for pending in batch:
+            if not pending.done.done():  # the visitor's budget may have passed
+                pending.done.set_result(None)
+        metrics.BATCH_RECORDS.observe(len(batch))
+        return True
+
+    async def _commit_counts(self) -> None:
+        if self._counts.pending() and self._stream is not None:
+            await self._commit(self._draft(None, [], {}))
+
+    def _take(self, epoch: PublicEpoch) -> list[Pending]:
+        """Take from the queue what fits into one batch of *epoch*."""
+        batch: list[Pending] = []
+        size = 0
+        while self._queue and len(batch) < self._limits.batch_records_max:
+            pending = self._queue[0]
+            if pending.epoch is not None and pending.epoch.number != epoch.number:
+                break
+            size += _bytes_at_most(pending.memory.record)
+            if batch and size > BATCH_BYTES_MAX:
+                break
+            batch.append(self._queue.popleft())
+        metrics.QUEUED.set(len(self._queue))
+        return batch
+
+    def _draft(
+        self, epoch: PublicEpoch | None, records: list[Record], addresses: dict[int, str]
+    ) -> Draft:
+        return Draft(
+            batch=BatchId(self._entropy(ID_BYTES)),
+            epoch=epoch,
+            records=records,
+            addresses=addresses,
+            tally=self._counts.take(records),
+            now=self._clock.now(),
+        )
+
+    async def _commit(self, draft: Draft) -> None:
+        """Return when *draft* is on disk, in whichever stream takes it."""
+        pause = RETRY_SECONDS_FIRST
+        begun = time.monotonic()
+        while not await self._try(draft):
+            metrics.COMMIT_FAILURES.inc()
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, RETRY_SECONDS_MAX)
+        metrics.COMMIT_SECONDS.observe(time.monotonic() - begun)
+        self._bell.ring()
+        await self._turn_over_if_due()
+
+    async def _try(self, draft: Draft) -> bool:
+        loop = asyncio.get_running_loop()
+        try:
+            if self._stream is None:
+                await self._open_stream()
+            assert self._stream is not None  # noqa: S101 - opened above
+            await loop.run_in_executor(self._thread, self._stream.append, draft)
+        except (sqlite.Error, OSError) as error:
+            log.warning("commit.failed", reason=str(error), error=type(error).__name__)
+            self._abandon()
+            return False
+        if self._self_checkpointing:
+            await loop.run_in_executor(self._thread, self._stream.checkpoint)
+        return True
+
+    async def _open_stream(self) -> None:
+        stream = StreamId(self._entropy(ID_BYTES))
+        writer = await asyncio.get_running_loop().run_in_executor(
+            self._thread, StreamWriter.create, self._origin, stream, self._clock.now()
+        )
+        self._stream = writer
+        metrics.STREAMS.inc()
+        log.info("stream.opened", stream=stream.hex())
+        self._opened(writer)
+        self._bell.ring()
+
+    def _abandon(self) -> None:
+        """Never write to the current file again; it stays for being handed over."""
+        if self._stream is not None:
+            self._let_go(self._leave(self._stream, failed=True))
+            self._stream = None
+
+    async def _turn_over_if_due(self) -> None:
+        stream = self._stream
+        if stream is None:
+            return
+        age = self._clock.now() - stream.created_ms
+        full = stream.size_bytes() >= self._limits.stream_bytes_max
+        if not full and age < self._limits.stream_age_ms_max:
+            return
+        try:
+            await self._open_stream()
+        except (sqlite.Error, OSError) as error:  # the old one still takes records
+            log.warning("stream.not_opened", reason=str(error))
+            return
+        self._let_go(self._leave(stream))
+
+    def _let_go(self, leaving: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(leaving)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, stream: StreamWriter, *, failed: bool = False) -> None:
+        """Close *stream*; litestream lets go of it first, unless it failed."""
+        if not failed:
+            await self._closing(stream)
+        await asyncio.get_running_loop().run_in_executor(self._thread, stream.close)
+        log.info("stream.closed", stream=stream.id.hex(), failed=failed)
+        self._bell.ring()
+
+
+def _bytes_at_most(record: Record) -> int:
+    """Return a size that *record* cannot exceed in a box, whatever its texts are."""
+    texts = (
+        record.host,
+        record.path,
+        record.target,
+        record.agent,
+        record.referer,
+        record.source,
+        record.language,
+        record.range,
+        record.session,
+        record.ulid,
+        record.arguments,
+    )
+    return RECORD_BYTES_LEAST + CHAR_BYTES_MAX * sum(len(text) for text in texts if text)

@@ -1,0 +1,97 @@
+"""Keeping the keyring true: the signed list by long poll, the salts when they are due.
+
+Neither is ever waited for by a visitor.  The list is cached on disk, for there
+is nothing secret in it, so that a cold start works without the key server.
+"""
+
+import os
+from pathlib import Path
+
+import orjson
+
+from milepost.batch import hex_bytes
+from milepost.client import Client
+from milepost.clock import Clock
+from milepost.epochs import SALT_BYTES, verify_list
+from milepost.errors import RejectedError
+from milepost.logs import get_log
+from milepost.vocabulary import Epoch, Millis, Salt
+from regional_logger.keyring import HeldSalt, Keyring
+
+log = get_log(__name__)
+
+LIST_WAIT_SECONDS = 25.0
+SALT_LEAD_MS_MAX = 5 * 60 * 1000
+
+
+class KeyFollower:
+    """Follows the key server."""
+
+    def __init__(
+        self, client: Client, keyring: Keyring, *, identity: bytes, cache: Path, clock: Clock
+    ) -> None:
+        self._client = client
+        self._keyring = keyring
+        self._identity = identity
+        self._cache = cache
+        self._clock = clock
+        self._etag = ""
+
+    def load_cache(self) -> None:
+        """Start from the list of last time, if it still verifies."""
+        try:
+            document = orjson.loads(self._cache.read_bytes())
+            self._keyring.take_list(verify_list(document, self._identity))
+        except FileNotFoundError:
+            return
+        except (OSError, orjson.JSONDecodeError, RejectedError) as error:
+            log.warning("keys.cache_refused", reason=str(error))
+
+    async def follow_list(self) -> None:
+        """Wait for a newer list and take it."""
+        document, self._etag = await self._client.get_changed(
+            "/v1/epochs", self._etag, wait_seconds=LIST_WAIT_SECONDS
+        )
+        if document is None:
+            return
+        listed = verify_list(document, self._identity)
+        if self._keyring.take_list(listed):
+            self._write_cache(orjson.dumps(document))
+            log.info("keys.list_taken", version=listed.version, epochs=len(listed.epochs))
+
+    async def follow_salts(self) -> None:
+        """Fetch salts if one is missing; forget those whose time is over."""
+        now = self._clock.now()
+        self._keyring.drop_ended(now)
+        if not self._keyring.needs_salts(now, self._lead_ms(now)):
+            return
+        answer = await self._client.get("/v1/salts")
+        try:
+            salts = [
+                HeldSalt(
+                    Epoch(int(entry["epoch"])),
+                    Millis(int(entry["end_ms"])),
+                    Salt(hex_bytes(entry["salt"], SALT_BYTES, "salt")),
+                )
+                for entry in answer["salts"]
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            msg = "the key server's salts cannot be read"
+            raise RejectedError(msg) from error
+        self._keyring.take_salts(salts, now)
+
+    def _lead_ms(self, now: Millis) -> int:
+        epoch = self._keyring.epoch_at(now)
+        if epoch is None:
+            return 0
+        return min(SALT_LEAD_MS_MAX, (epoch.end_ms - epoch.start_ms) // 4)
+
+    def _write_cache(self, content: bytes) -> None:
+        draft = self._cache.with_suffix(".tmp")
+        try:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            draft.replace(self._cache)
+        except OSError as error:  # a full disk must not keep new keys from being used
+            log.warning("keys.cache_not_written", reason=error.strerror)

@@ -1,0 +1,26 @@
+"""The edge's own metrics."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+VISITS = Counter(
+    "milepost_visits_total", "Visits served, by what became of their record", ["outcome"]
+)
+LATE = Counter("milepost_records_late_total", "Records whose answer left before their commit")
+COMMIT_SECONDS = Histogram(
+    "milepost_commit_duration_seconds",
+    "Time to seal and commit a batch",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+)
+BATCH_RECORDS = Histogram(
+    "milepost_batch_records", "Records in a batch", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
+)
+COMMIT_FAILURES = Counter(
+    "milepost_commit_failures_total", "Commits that failed and went into a new stream"
+)
+QUEUED = Gauge("milepost_queue_records", "Records that wait in memory for the log")
+STREAMS = Counter("milepost_streams_opened_total", "Streams begun since the process started")
+RETIRED = Counter("milepost_streams_retired_total", "Streams deleted after acknowledgement")
+
+ACCEPTED = VISITS.labels("accepted")
+SHED = VISITS.labels("shed")
+EXCLUDED = VISITS.labels("excluded")

@@ -1,0 +1,131 @@
+"""What is kept of a visit, and who it counts as.
+
+Rules of this file:
+- Pure.  The address comes in as text and leaves as a hash or in canonical form.
+- Every text is bounded; what was longer is cut and named in `cut`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from multidict import CIMultiDictProxy
+
+from milepost.record import Record
+from milepost.visitor import canonical_address, visitor_hash
+from milepost.vocabulary import Millis, Region, Salt
+from regional_logger.decide import Decision
+
+FLY_CLIENT_IP = "Fly-Client-IP"
+EXPLICIT_TAGS = ("ref", "source", "utm_source")
+QUERY_FIELDS_MAX = 64
+TEXT_CHARS_MAX = 1_024
+HOST_CHARS_MAX = 255
+
+_FROM_HEADERS = {
+    "agent": "User-Agent",
+    "referer": "Referer",
+    "range": "Range",
+    "session": "X-Playback-Session-Id",
+    "language": "Accept-Language",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One request, as far as it matters here."""
+
+    time: Millis
+    method: str
+    raw_target: str
+    host: str
+    headers: Mapping[str, str]
+    address: str  # never kept as it is
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A record, and the canonical address to seal beside it, if any."""
+
+    record: Record
+    address: str | None
+
+
+def client_address(headers: CIMultiDictProxy[str], peer: str, source: str) -> str:
+    """Return who the visitor is; *source* is the setting CLIENT_IP.
+
+    Fly.io's proxy overwrites its header.  One that comes twice did not come
+    from there, and then the peer is all that is known.
+    """
+    told = headers.getall(FLY_CLIENT_IP, []) if source == "fly" else []
+    return told[0] if len(told) == 1 else peer
+
+
+def remember(
+    visit: Visit, decision: Decision, *, region: Region, salt: Salt | None, addresses: str
+) -> Memory:
+    """Return what is kept of *visit*; *addresses* is the setting of that name."""
+    opted_out = visit.headers.get("Sec-GPC") == "1" or visit.headers.get("DNT") == "1"
+    canonical = None if opted_out else canonical_address(visit.address)
+    hashed = visitor_hash(salt, canonical) if salt and canonical else None
+    texts, cut = _texts(visit)
+    explicit, ulid = _tags(visit.raw_target)
+    source, source_kind = explicit, "explicit"
+    if not explicit:
+        source, source_kind = texts.get("referer"), "implicit"
+    record = Record(
+        kind=decision.kind or "",
+        time=visit.time,
+        method=visit.method[:16],
+        path=visit.raw_target,
+        target=decision.target,
+        status=decision.status,
+        region=region,
+        link=decision.link,
+        visitor=hashed,
+        source=source,
+        source_kind=source_kind if source else None,
+        ulid=ulid,
+        arguments=decision.arguments,
+        opt_out=True if opted_out else None,
+        cut=",".join(cut) or None,
+        host=_clean(visit.host)[:HOST_CHARS_MAX],
+        agent=texts.get("agent"),
+        referer=texts.get("referer"),
+        range=texts.get("range"),
+        session=texts.get("session"),
+        language=texts.get("language"),
+    )
+    wanted = addresses == "all" or (addresses == "missing" and hashed is None)
+    return Memory(record, canonical if wanted else None)
+
+
+def _texts(visit: Visit) -> tuple[dict[str, str], list[str]]:
+    texts, cut = {}, []
+    for name, header in _FROM_HEADERS.items():
+        value = visit.headers.get(header)
+        if value:
+            texts[name] = _clean(value)[:TEXT_CHARS_MAX]
+            if len(value) > TEXT_CHARS_MAX:
+                cut.append(name)
+    return texts, cut
+
+
+def _tags(raw_target: str) -> tuple[str | None, str | None]:
+    query = raw_target.partition("?")[2]
+    if not query:
+        return None, None
+    try:
+        fields = dict(parse_qsl(query, max_num_fields=QUERY_FIELDS_MAX, errors="replace"))
+    except ValueError:  # too many fields: nobody's tag
+        return None, None
+    tag = next((fields[name] for name in EXPLICIT_TAGS if fields.get(name)), None)
+    ulid = fields.get("_ulid")
+    return tag and _clean(tag)[:TEXT_CHARS_MAX], ulid and _clean(ulid)[:TEXT_CHARS_MAX]
+
+
+def _clean(text: str) -> str:
+    """Return *text* as something that can be encoded, whatever bytes it came from."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,0 +1,35 @@
+"""Which streams litestream holds: exactly those being written.
+
+Old streams are never given to it; they are handed over.  When a stream closes,
+litestream lets go while the writer still has the file open, for whoever
+checkpoints must be alone.
+"""
+
+from milepost.errors import ServiceError
+from milepost.litestream import Litestream
+from milepost.logs import get_log
+from regional_logger.stream import StreamWriter
+
+log = get_log(__name__)
+
+
+class StreamKeeper:
+    """Tells litestream, if there is one, about streams that open and close."""
+
+    def __init__(self, litestream: Litestream | None, region: str, machine: str) -> None:
+        self._litestream = litestream
+        self._place = f"{region}/{machine}"
+
+    def opened(self, stream: StreamWriter) -> None:
+        """Have *stream* replicated under a path of its own."""
+        if self._litestream is not None:
+            self._litestream.hold(stream.path, f"{self._place}/{stream.id.hex()}")
+
+    async def closing(self, stream: StreamWriter) -> None:
+        """Let the last batches of *stream* leave the machine, then let go."""
+        if self._litestream is None:
+            return
+        try:
+            await self._litestream.release(stream.path)
+        except ServiceError as error:  # it will be handed over all the same
+            log.warning("replica.not_released", stream=stream.id.hex(), reason=str(error))

@@ -1,0 +1,138 @@
+"""An edge's parts, put together by hand on real files."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import nacl.bindings as sodium
+
+from milepost.clock import SystemClock
+from milepost.config import Secret
+from milepost.epochs import EpochList, PublicEpoch
+from milepost.record import Record
+from milepost.vocabulary import Epoch, Generation, LifeId, Millis, Region, Salt
+from milepost.wire import PullAnswer, PullRequest
+from regional_logger.bell import Bell
+from regional_logger.handover import Handover, Source
+from regional_logger.journal import Journal, Limits
+from regional_logger.keyring import HeldSalt, Keyring
+from regional_logger.meter import LifeInfo, Meter
+from regional_logger.readers import ReaderBook
+from regional_logger.remember import Memory
+from regional_logger.replication import StreamKeeper
+from regional_logger.shelf import Shelf
+from regional_logger.stream import Origin
+
+NOON = Millis(1_763_640_000_000)
+FAR = Millis(NOON * 2)
+EDGE_TOKEN = "milepost_" + "ab" * 32
+
+
+class Keys:
+    """An epoch's secrets, as the key server would hold them."""
+
+    def __init__(self, number: int, start: Millis, end: Millis) -> None:
+        record_public, self.record_secret = sodium.crypto_box_keypair()
+        address_public, self.address_secret = sodium.crypto_box_keypair()
+        self.salt = Salt(hashlib.sha256(b"salt %d" % number).digest())
+        self.public = PublicEpoch(
+            number=Epoch(number),
+            start_ms=start,
+            end_ms=end,
+            record_key=record_public,
+            address_key=address_public,
+        )
+
+    def held(self) -> HeldSalt:
+        """Return the salt as a keyring holds it."""
+        return HeldSalt(self.public.number, self.public.end_ms, self.salt)
+
+
+class Edge:
+    """One life of one edge, on the folder given."""
+
+    def __init__(self, folder: Path, **limits: int) -> None:
+        self.keys = Keys(1, Millis(0), FAR)
+        self.keyring, self.bell = Keyring(), Bell()
+        self.counter = 0
+        self.ended = False
+        self.life = LifeInfo(LifeId(self.entropy(16)), 0, NOON)
+        self.folder = folder
+        self.meter = Meter(folder, self.life)
+        self.origin = Origin(
+            folder=folder,
+            life=self.life,
+            region=Region("dfw"),
+            machine="m1",
+            token=Secret(EDGE_TOKEN),
+        )
+        bounds = {
+            "queue_records_max": 1_000,
+            "batch_records_max": 100,
+            "stream_bytes_max": 10**9,
+            "stream_age_ms_max": 10**12,
+        }
+        keeper = StreamKeeper(None, "dfw", "m1")
+        self.journal = Journal(
+            self.origin,
+            meter=self.meter,
+            keyring=self.keyring,
+            limits=Limits(**{**bounds, **limits}),
+            bell=self.bell,
+            clock=SystemClock(),
+            entropy=self.entropy,
+            opened=keeper.opened,
+            closing=keeper.closing,
+            self_checkpointing=True,
+        )
+        self.shelf = Shelf(folder)
+        self.handover = Handover(
+            Source(Region("dfw"), "m1"), self.shelf, ReaderBook(folder), self.bell
+        )
+
+    def entropy(self, size: int) -> bytes:
+        """Return bytes that differ from call to call and from edge to edge."""
+        self.counter += 1
+        seed = f"{id(self)} {self.counter}".encode()
+        return hashlib.shake_256(seed).digest(size)
+
+    def learn_keys(self) -> None:
+        """Give the edge its list and its salt."""
+        self.keyring.take_list(EpochList(NOON, (self.keys.public,)))
+        self.keyring.take_salts([self.keys.held()], NOON)
+
+    def offer(self, path: str = "/x", address: str | None = None) -> asyncio.Future[None] | None:
+        """Offer one record."""
+        memory = Memory(a_record(path), address)
+        return self.journal.offer(memory, self.keyring.epoch_at(NOON))
+
+    async def pull(self, **fields: object) -> PullAnswer:
+        """Pull as a new aggregator would, or with *fields* of a request."""
+        asked = {"reader": "agg", "generation": Generation(1), **fields}
+        return await self.handover.pull(PullRequest(**asked))  # type: ignore[arg-type]
+
+    def end_life(self) -> None:
+        """Let go of the meter, as the end of the process does."""
+        self.ended = True
+        self.meter.close()
+
+    async def stop(self) -> None:
+        """End the life in order, unless a test did."""
+        await self.journal.close()
+        if not self.ended:
+            self.end_life()
+        await self.shelf.close()
+
+
+def a_record(path: str = "/x", time: Millis = NOON) -> Record:
+    """Return some record."""
+    return Record(
+        kind="prefix",
+        time=time,
+        method="GET",
+        host="click.example",
+        path=path,
+        target="https://example.com/a",
+        status=302,
+        region="dfw",
+    )

@@ -1,0 +1,65 @@
+"""The decision, for every kind of visit."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milepost.links import Link
+from milepost.vocabulary import LinkId
+from regional_logger.decide import TARGET_CHARS_MAX, decide
+
+PROMO = Link(id=LinkId("l1"), host="*", path="/promo", destination="https://example.com/p")
+
+
+def find(_host: str, path: str) -> Link | None:
+    """Know one link."""
+    return PROMO if path == "/promo" else None
+
+
+@pytest.mark.parametrize(
+    ("method", "raw", "status", "kind"),
+    [
+        ("GET", "/e/example.com/a", 302, "prefix"),
+        ("HEAD", "/e/example.com/a", 302, "prefix"),
+        ("GET", "/promo", 302, "link"),
+        ("GET", "/promo?x=1", 302, "link"),
+        ("GET", "/nothing", 404, "orphan"),
+        ("GET", "/E/example.com/a", 404, "orphan"),
+        ("GET", "/e", 404, "orphan"),
+        ("GET", "/e/nope", 400, None),
+        ("GET", "/", 200, None),
+        ("GET", "/robots.txt", 200, None),
+        ("GET", "/favicon.ico", 204, None),
+        ("OPTIONS", "/e/example.com/a", 204, None),
+        ("GET", "/a b", 400, None),
+        ("GET", "/a\r\nx: y", 400, None),
+        ("GET", "/caf\u00e9", 400, None),
+        ("GET", "http://click.example/promo", 400, None),
+        ("OPTIONS", "*", 400, None),
+        ("GET", "/" + "a" * TARGET_CHARS_MAX, 414, None),
+    ],
+)
+def test_every_visit_gets_its_answer(method: str, raw: str, status: int, kind: str | None) -> None:
+    """Status and whether it is remembered follow from the visit alone."""
+    decision = decide(method, raw, "click.example", find)
+
+    assert (decision.status, decision.kind) == (status, kind)
+
+
+def test_a_link_redirects_with_its_own_status() -> None:
+    """Where to, how, and which link it was."""
+    moved = replace(PROMO, status=308)
+
+    decision = decide("GET", "/promo", "click.example", lambda _host, _path: moved)
+
+    assert (decision.status, decision.target, decision.link) == (308, PROMO.destination, "l1")
+
+
+@given(st.text(max_size=300))
+def test_what_goes_into_a_header_is_printable(text: str) -> None:
+    """Whatever comes in, no control character and no space goes out in Location."""
+    decision = decide("GET", f"/e/example.com/{text}", "click.example", find)
+
+    assert all("\x21" <= char <= "\x7e" for char in decision.target)

@@ -1,0 +1,215 @@
+"""The public door and the private one, over real sockets."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestClient
+from aiohttp.web import Application, Request, ServerRunner, TCPSite
+from yarl import URL
+
+from milepost.clock import SystemClock
+from milepost.links import Link
+from milepost.metrics import MALFORMED
+from milepost.seal import open_records
+from milepost.tokens import ACKNOWLEDGE, PULL, Principal, TokenBook, token_hash
+from milepost.visitor import visitor_hash
+from milepost.vocabulary import LinkId, Region, Scope
+from regional_logger.app import private_app
+from regional_logger.door import Door
+from tests.edge.kit import FAR, Edge
+
+MakeEdge = Callable[..., Edge]
+MakeClient = Callable[..., Awaitable[TestClient[Request, Application]]]
+PROMO = Link(id=LinkId("l1"), host="*", path="/promo", destination="https://example.com/p")
+
+
+def a_door(edge: Edge, *, durable: bool = True, budget_seconds: float = 5.0) -> Door:
+    """Return a door to *edge* that knows one link."""
+    return Door(
+        region=Region("dfw"),
+        find_link=lambda _host, path: PROMO if path == "/promo" else None,
+        keyring=edge.keyring,
+        journal=edge.journal,
+        clock=SystemClock(),
+        addresses="missing",
+        client_ip="peer",
+        durable=durable,
+        budget_seconds=budget_seconds,
+    )
+
+
+@contextlib.asynccontextmanager
+async def serving(door: Door) -> AsyncIterator[URL]:
+    """Serve *door* as an edge does; lend its address."""
+    runner = ServerRunner(door.server())
+    await runner.setup()
+    await TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield URL.build(scheme="http", host="127.0.0.1", port=runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def edge(make_edge: MakeEdge) -> Edge:
+    """Return a running edge that has its keys."""
+    edge = make_edge()
+    edge.learn_keys()
+    await edge.journal.start()
+    return edge
+
+
+@pytest.fixture
+async def visit(edge: Edge) -> AsyncIterator[ClientSession]:
+    """Lend a session towards the door of *edge*."""
+    async with serving(a_door(edge)) as base_url, ClientSession(base_url) as session:
+        yield session
+
+
+async def test_a_redirect_leaves_after_its_record_is_on_disk(
+    edge: Edge, visit: ClientSession
+) -> None:
+    """Status, headers, and a record whose hash is the caller's."""
+    raw = URL("/e/example.com/a.mp3?x=%2F", encoded=True)
+    async with visit.get(raw, allow_redirects=False) as response:
+        headers = response.headers
+
+    (batch,) = (await edge.pull()).batches
+    (record,) = open_records(batch.header, batch.records, edge.keys.record_secret)
+    assert response.status == 302
+    assert headers["Location"] == "https://example.com/a.mp3?x=%2F"
+    assert headers["Cache-Control"] == "private, no-cache"
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert record.path == "/e/example.com/a.mp3?x=%2F"
+    assert record.visitor == visitor_hash(edge.keys.salt, "127.0.0.1")
+
+
+async def test_a_link_and_an_orphan(edge: Edge, visit: ClientSession) -> None:
+    """Both are remembered, one leads somewhere."""
+    async with visit.get("/promo", allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (302, PROMO.destination)
+    async with visit.get("/nowhere") as response:
+        assert response.status == 404
+
+    kinds = [
+        record.kind
+        for batch in (await edge.pull()).batches
+        for record in open_records(batch.header, batch.records, edge.keys.record_secret)
+    ]
+    assert kinds == ["link", "orphan"]
+
+
+async def test_a_malformed_prefix_is_one_plain_line(visit: ClientSession) -> None:
+    """A sentence, not a page, and not remembered."""
+    async with visit.get("/e/nonsense") as response:
+        text = await response.text()
+
+    assert response.status == 400
+    assert response.content_type == "text/plain"
+    assert text.count("\n") == 1
+
+
+async def test_the_visitor_does_not_wait_for_a_log_that_stalls(make_edge: MakeEdge) -> None:
+    """When the budget is over the redirect goes, and the record is counted late."""
+    edge = make_edge()
+    await edge.journal.start()  # without keys nothing is committed
+    door = a_door(edge, budget_seconds=0.02)
+    async with (
+        serving(door) as base_url,
+        ClientSession(base_url) as session,
+        session.get("/promo", allow_redirects=False) as response,
+    ):
+        assert response.status == 302
+
+    edge.learn_keys()
+    edge.offer("/next")
+    await asyncio.sleep(0.3)
+    await edge.journal.close()
+    tallies = [batch.header.tally for batch in (await edge.pull()).batches]
+
+    assert sum(tally.count(",1,1,0,0]") + tally.count(",0,1,0,0]") for tally in tallies) == 1
+
+
+async def test_what_the_parser_refuses_is_counted_and_never_logged(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server's own line would carry the peer's address."""
+    before = MALFORMED._value.get()
+    async with serving(a_door(edge)) as base_url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", base_url.port)
+        writer.write(b"GET / HTTP/9.9 what\r\n\r\n")
+        answer = await reader.read(100)
+        writer.close()
+
+    assert b" 400 " in answer.splitlines()[0]
+    assert MALFORMED._value.get() > before
+    assert "127.0.0.1" not in caplog.text
+    assert not logging.getLogger("milepost.http.server").propagate
+
+
+def a_book() -> TokenBook:
+    """Return a book with a reader that may pull and one that may also acknowledge."""
+    return TokenBook(
+        [
+            (token_hash("puller"), Principal("puller", frozenset({PULL}))),
+            (token_hash("both"), Principal("both", frozenset({PULL, ACKNOWLEDGE}))),
+            (token_hash("other"), Principal("other", frozenset({Scope("x")}))),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("token", "acknowledged", "status"),
+    [
+        (None, False, 401),
+        ("wrong", False, 401),
+        ("other", False, 403),
+        ("puller", False, 200),
+        ("puller", True, 403),
+        ("both", True, 200),
+    ],
+)
+async def test_who_may_pull(
+    edge: Edge,
+    aiohttp_client: MakeClient,
+    token: str | None,
+    acknowledged: bool,  # noqa: FBT001
+    status: int,
+) -> None:
+    """Reading and acknowledging are scopes of their own; every refusal is problem+json."""
+    app = private_app(tokens=a_book(), handover=edge.handover, reasons=dict, entropy=edge.entropy)
+    client = await aiohttp_client(app)
+    body: dict[str, object] = {"reader": ["agg", 1]}
+    if acknowledged:
+        body |= {"acknowledged": {"00" * 16: [1, "00" * 32]}}
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    response = await client.post("/v1/pull", json=body, headers=headers)
+
+    assert response.status == status
+    if status != 200:
+        assert response.content_type == "application/problem+json"
+        assert (await response.json())["status"] == status
+
+
+@pytest.mark.parametrize("body", ["", "[]", '{"reader": 1}', '{"reader": ["a", -1]}'])
+async def test_a_pull_that_is_nonsense_is_refused(
+    edge: Edge, aiohttp_client: MakeClient, body: str
+) -> None:
+    """With a 400 that says what is wanted."""
+    app = private_app(tokens=a_book(), handover=edge.handover, reasons=dict, entropy=edge.entropy)
+    client = await aiohttp_client(app)
+
+    response = await client.post("/v1/pull", data=body, headers={"Authorization": "Bearer puller"})
+
+    assert response.status == 400
+    assert "detail" in await response.json()
+
+
+def test_far_is_later_than_now() -> None:
+    """The epoch of these tests covers the clock of this machine."""
+    assert SystemClock().now() < FAR

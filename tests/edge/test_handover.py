@@ -1,0 +1,148 @@
+"""Handing over: cursors, forks, fences, files in the way."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from milepost.errors import ConflictError
+from milepost.vocabulary import Chain, Generation, Millis, Seq
+from milepost.wire import Cursor
+from regional_logger.retire import Retirement
+from tests.edge.kit import Edge
+
+MakeEdge = Callable[..., Edge]
+
+
+async def an_edge_with(make_edge: MakeEdge, records: int) -> Edge:
+    """Return a running edge with so many batches of one record."""
+    edge = make_edge()
+    edge.learn_keys()
+    await edge.journal.start()
+    for number in range(records):
+        done = edge.offer(f"/{number}")
+        assert done is not None
+        await done
+    return edge
+
+
+async def test_what_follows_a_cursor_and_no_more(make_edge: MakeEdge) -> None:
+    """Asking twice gives the same; asking from the end gives nothing."""
+    edge = await an_edge_with(make_edge, 3)
+    first, second, third = (await edge.pull()).batches
+    stream = first.header.stream
+
+    after_first = await edge.pull(cursors={stream: Cursor(Seq(1), first.chain)})
+    again = await edge.pull(cursors={stream: Cursor(Seq(1), first.chain)})
+    after_all = await edge.pull(cursors={stream: Cursor(Seq(3), third.chain)})
+
+    assert after_first.batches == (second, third) == again.batches
+    assert after_all.batches == ()
+
+
+async def test_an_answer_is_bounded_but_never_stuck(make_edge: MakeEdge) -> None:
+    """One batch at least, and `more` says that there is more."""
+    edge = await an_edge_with(make_edge, 3)
+
+    answer = await edge.pull(limit_bytes=1)
+
+    assert len(answer.batches) == 1
+    assert answer.more
+
+
+async def test_a_cursor_of_another_history_is_a_fork(make_edge: MakeEdge) -> None:
+    """Reported, whether its place exists here or not."""
+    edge = await an_edge_with(make_edge, 2)
+    stream = (await edge.pull()).streams[0].id
+
+    for seq in (1, 9):
+        answer = await edge.pull(cursors={stream: Cursor(Seq(seq), Chain(bytes(32)))})
+        assert answer.forks == (stream,)
+        assert answer.batches == ()
+
+
+async def test_a_file_in_the_way_is_named_and_harms_nobody(
+    make_edge: MakeEdge, tmp_path: Path
+) -> None:
+    """Whatever lies in the folder, the good streams flow."""
+    edge = await an_edge_with(make_edge, 1)
+    (tmp_path / "not-a-stream.db").write_bytes(b"nonsense" * 100)
+
+    answer = await edge.pull()
+
+    assert len(answer.batches) == 1
+    assert answer.unreadable == ("not-a-stream.db",)
+
+
+async def test_a_commit_wakes_who_waits(make_edge: MakeEdge) -> None:
+    """A long poll answers as soon as there is something."""
+    edge = await an_edge_with(make_edge, 1)
+    (batch,) = (await edge.pull()).batches
+    cursors = {batch.header.stream: Cursor(Seq(1), batch.chain)}
+    begun = time.monotonic()
+
+    waiting = asyncio.create_task(edge.pull(cursors=cursors, wait_ms=20_000))
+    await asyncio.sleep(0.02)
+    edge.offer("/news")
+    answer = await waiting
+
+    assert len(answer.batches) == 1
+    assert time.monotonic() - begun < 10
+
+
+async def test_an_aggregator_from_the_past_is_refused(make_edge: MakeEdge) -> None:
+    """Even by the next life of the edge."""
+    edge = await an_edge_with(make_edge, 1)
+    await edge.pull(generation=Generation(5))
+
+    for asked in (edge, make_edge()):
+        with pytest.raises(ConflictError, match="generation 4"):
+            await asked.pull(generation=Generation(4))
+
+
+class At:
+    """A clock that stands still."""
+
+    def __init__(self, now: int) -> None:
+        self._now = now
+
+    def now(self) -> Millis:
+        """Return the moment."""
+        return Millis(self._now)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait not at all."""
+
+
+def names(folder: Path) -> list[str]:
+    """Return what lies in *folder*."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def test_only_a_closed_stream_acknowledged_to_its_end_is_retired(
+    make_edge: MakeEdge, tmp_path: Path
+) -> None:
+    """Nothing goes by age alone, and what goes goes whole."""
+    edge = await an_edge_with(make_edge, 2)
+    (head,) = (await edge.pull()).streams
+    end = Cursor(head.last_seq, head.last_chain)
+    later = At(time.time_ns() // 1_000_000 + 10_000)
+    retirement = Retirement(edge.shelf, later, keep_ms=5_000)
+
+    await edge.pull(acknowledged={head.id: end})
+    await retirement.step()
+    assert edge.shelf.path_of(head.id).exists(), "it is still open"
+    await edge.journal.close()
+    (head,) = (await edge.pull()).streams
+    await edge.pull(acknowledged={head.id: Cursor(Seq(1), Chain(bytes(32)))})
+    await retirement.step()
+    assert edge.shelf.path_of(head.id).exists(), "not acknowledged to its end"
+    await edge.pull(acknowledged={head.id: Cursor(head.last_seq, head.last_chain)})
+    await Retirement(edge.shelf, At(0), keep_ms=5_000).step()
+    assert edge.shelf.path_of(head.id).exists(), "its time has not come"
+    edge.end_life()
+    await retirement.step()
+
+    assert names(tmp_path) == ["readers.json"]
