@@ -1,0 +1,52 @@
+"""The aggregator's settings, read once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from milepost.config import EnvReader, Listener, Secret
+from milepost.epochs import IDENTITY_BYTES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the aggregator needs to know.  Meanings and limits stand in milepost.settings."""
+
+    data: Path
+    private: tuple[Listener, ...]
+    tokens_file: Path
+    token: Secret
+    keys_url: str
+    keys_identity: bytes
+    sources: tuple[str, ...]
+    litestream_socket: str
+    replica_url: str
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read the settings, or raise one ConfigError that names every fault."""
+        with EnvReader(env) as read:
+            socket, replica_url = read.text("LITESTREAM_SOCKET"), read.text("REPLICA_URL")
+            if bool(socket) != bool(replica_url):
+                read.fault("REPLICA_URL", "goes together with MILEPOST_LITESTREAM_SOCKET")
+            sources = read.urls("SOURCES")
+            if len(set(sources)) != len(sources):
+                read.fault("SOURCES", "names an address twice")
+            read.text("LOG_LEVEL")
+            return cls(
+                data=read.path("DATA").absolute(),
+                private=read.listeners("PRIVATE_LISTEN"),
+                tokens_file=read.path("TOKENS_FILE"),
+                token=read.secret("TOKEN"),
+                keys_url=read.url("KEYS_URL"),
+                keys_identity=read.hex_bytes("KEYS_IDENTITY", IDENTITY_BYTES),
+                sources=sources,
+                litestream_socket=socket,
+                replica_url=replica_url,
+            )
+
+    @property
+    def database(self) -> Path:
+        """Return where the combined database lies."""
+        return self.data / "combined.db"

@@ -1,0 +1,1 @@
+"""Hits as they are stored: one row each, with every string kept once."""

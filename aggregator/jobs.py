@@ -1,0 +1,74 @@
+"""The schedule: one job per step, each of which says when it wants to run again.
+
+A job never overlaps itself, because its next run is scheduled only when the one
+before has ended; and none waits for another.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, JobExecutionEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from milepost.clock import Clock
+
+Step = Callable[[], Awaitable[float]]  # does its work, answers in how many seconds to do more
+
+# A run that is late runs all the same: there is no other that would make up for it.
+JOB_DEFAULTS = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+
+
+class Jobs:
+    """Steps that run for as long as the service."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._steps: dict[str, Step] = {}
+        self._running: set[asyncio.Future[float]] = set()
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=JOB_DEFAULTS)
+        self._scheduler.add_listener(self._ended, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
+
+    def add(self, name: str, step: Step) -> None:
+        """Run *step* under *name*, for the first time as soon as the schedule starts."""
+        self._steps[name] = step
+        self._schedule(name, 0.0)
+
+    async def run(self) -> None:
+        """Keep the schedule until cancelled; raise what no step may raise."""
+        self._scheduler.start()
+        try:
+            await self._failed
+        finally:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        self._scheduler.pause()
+        self._scheduler.remove_all_jobs()
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self._clock.sleep(0)  # the jobs around the steps end
+        self._scheduler.shutdown(wait=False)
+
+    def _schedule(self, name: str, seconds: float) -> None:
+        moment = datetime.fromtimestamp(self._clock.now() / 1000 + seconds, UTC)
+        self._scheduler.add_job(
+            self._run, "date", run_date=moment, args=[name], id=name, replace_existing=True
+        )
+
+    async def _run(self, name: str) -> float | None:
+        task = asyncio.ensure_future(self._steps[name]())
+        self._running.add(task)
+        await asyncio.wait([task])
+        self._running.discard(task)
+        return None if task.cancelled() else task.result()
+
+    def _ended(self, event: JobExecutionEvent) -> None:
+        if event.exception is not None:
+            if not self._failed.done():
+                self._failed.set_exception(event.exception)
+        elif event.retval is not None:
+            self._schedule(event.job_id, event.retval)

@@ -1,0 +1,38 @@
+"""The aggregator's own metrics."""
+
+from collections.abc import Mapping
+
+from prometheus_client import Counter, Gauge, Histogram
+
+HITS = Counter("milepost_hits_applied_total", "Hits put into the combined database")
+BATCHES = Counter(
+    "milepost_batches_applied_total",
+    "Batches applied, by what became of them; repeated: its id was there already",
+    ["outcome"],
+)
+WAITING = Gauge("milepost_batches_waiting", "Batches that wait sealed for their key")
+SET_ASIDE = Gauge("milepost_batches_set_aside", "Batches that cannot be read, kept with a reason")
+REFUSALS = Counter(
+    "milepost_streams_refused_total", "Times that the rest of a stream in an answer was refused"
+)
+PULL_ERRORS = Counter("milepost_pull_errors_total", "Pulls that failed", ["source"])
+SUCCESS_AGE = Gauge(
+    "milepost_source_success_age_seconds",
+    "Time since a source last answered, or since the start if it has not",
+    ["source"],
+)
+OPEN_SECONDS = Histogram(
+    "milepost_open_duration_seconds", "Time to open the record boxes of one answer"
+)
+APPLY_SECONDS = Histogram(
+    "milepost_apply_duration_seconds", "Time to commit what one answer brought"
+)
+
+
+def count_applied(done: Mapping[str, int]) -> None:
+    """Add what one transaction did: hits, and batches by outcome."""
+    for outcome, count in done.items():
+        if outcome == "hits":
+            HITS.inc(count)
+        else:
+            BATCHES.labels(outcome).inc(count)

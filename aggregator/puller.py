@@ -1,0 +1,134 @@
+"""Pulling one source: ask, select, open, apply, and acknowledge what is safe.
+
+What holds after each step of `pull`:
+1. asked: nothing has changed; the source keeps everything not acknowledged;
+2. selected and opened: still nothing; dying here means asking again;
+3. applied: hits, tallies and cursors are durable together;
+4. asked again: the source hears how far it may forget.
+"""
+
+import asyncio
+
+from aggregator import metrics
+from aggregator.apply import Selection, select
+from aggregator.keyring import Keyring
+from aggregator.opening import Outcome, epochs_of, open_batches
+from aggregator.pace import pause_seconds
+from aggregator.safe import Safe
+from aggregator.store import Store
+from milepost.batch import Batch
+from milepost.client import Client
+from milepost.clock import Clock, Entropy
+from milepost.errors import ServiceError
+from milepost.logs import get_log
+from milepost.vocabulary import Millis, StreamId
+from milepost.wire import PullAnswer, PullRequest, parse_answer
+
+log = get_log(__name__)
+
+READER = "aggregator"  # one name for whatever database is behind it: only the newest may forget
+WAIT_MS = 1_000
+# An answer that brings nothing is late; one that brings nothing at once would have us spin.
+EARLY_MS = WAIT_MS // 2
+
+
+class Puller:
+    """Pulls one source, and remembers how it went."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        store: Store,
+        keyring: Keyring,
+        safe: Safe,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self.url = client.base_url
+        self.last_success: Millis | None = None
+        self.last_error: str | None = "has not answered since the start"
+        self.unreadable: tuple[str, ...] = ()
+        self._client = client
+        self._store = store
+        self._keyring = keyring
+        self._safe = safe
+        self._clock = clock
+        self._entropy = entropy
+        self._failures = 0
+        self._streams: frozenset[StreamId] | None = None  # None: ask the database
+        self._announced: object = None
+        started = clock.now()
+        metrics.SUCCESS_AGE.labels(self.url).set_function(
+            lambda: (clock.now() - (self.last_success or started)) / 1000
+        )
+
+    async def step(self) -> float:
+        """Pull once; return how many seconds to wait before the next time."""
+        try:
+            productive = await self.pull()
+        except ServiceError as error:
+            self._failures += 1
+            self.last_error = str(error)
+            metrics.PULL_ERRORS.labels(self.url).inc()
+            log.warning(
+                "pull.failed",
+                source=self.url,
+                code=error.code,
+                reason=str(error),
+                failures=self._failures,
+            )
+        else:
+            self._failures = 0 if productive else self._failures + 1
+        dice = self._entropy(1)[0] / 256
+        return pause_seconds(self._failures, dice)
+
+    async def pull(self) -> bool:
+        """Take one answer in; tell whether it is worth asking again at once."""
+        asked_ms = self._clock.now()
+        answer = await self._ask()
+        known = await self._store.cursors(
+            {head.id for head in answer.streams} | {each.header.stream for each in answer.batches}
+        )
+        self._streams = frozenset(head.id for head in answer.streams)
+        selection = select(known, answer)
+        await self._take(answer, selection)
+        now = self._clock.now()
+        self.last_success, self.last_error = now, None
+        self.unreadable = answer.unreadable
+        return bool(selection.fresh) or now - asked_ms >= EARLY_MS
+
+    async def _ask(self) -> PullAnswer:
+        if self._streams is None:
+            cursors = await self._store.cursors_of(self.url)
+        else:  # whoever else may have brought the same streams meanwhile
+            cursors = await self._store.cursors(self._streams)
+        request = PullRequest(
+            reader=READER,
+            generation=self._store.generation,
+            cursors={stream: cursor for stream, cursor in cursors.items() if cursor.seq},
+            acknowledged=self._safe.of(cursors),
+            wait_ms=WAIT_MS,
+        )
+        told = await self._client.post("/v1/pull", request.to_json(), wait_seconds=WAIT_MS / 1000)
+        return parse_answer(told)
+
+    async def _take(self, answer: PullAnswer, selection: Selection) -> None:
+        announced = (answer.region, answer.machine, answer.lives, answer.streams, selection.faults)
+        if not selection.fresh and announced == self._announced:
+            return  # nothing that is not in the database already
+        for stream, fault in selection.faults.items():
+            metrics.REFUSALS.inc()
+            log.warning("stream.refused", source=self.url, stream=stream.hex(), reason=fault)
+        outcomes = await self._open(selection.fresh)
+        with metrics.APPLY_SECONDS.time():
+            done = await self._store.apply(self.url, answer, selection, outcomes, self._clock.now())
+        self._announced = announced
+        metrics.count_applied(done)
+
+    async def _open(self, batches: tuple[Batch, ...]) -> list[Outcome]:
+        if not batches:
+            return []
+        keys = await self._keyring.keys(epochs_of(batches))
+        with metrics.OPEN_SECONDS.time():
+            return await asyncio.to_thread(open_batches, batches, keys)

@@ -1,0 +1,386 @@
+"""An aggregator in a folder, with edges and a key server that speak the real protocol.
+
+The edges answer from batches that are sealed and chained as real ones are.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any, Self
+
+import nacl.bindings as sodium
+import orjson
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from aggregator.keyring import Keyring
+from aggregator.late import LateOpener
+from aggregator.puller import Puller
+from aggregator.safe import Safe
+from aggregator.store import Store
+from milepost.batch import Batch, Header, TallyRow, first_chain, hour_of, next_chain, tally_text
+from milepost.client import Client, new_session
+from milepost.config import Secret
+from milepost.database import Readers, Writer, open_database
+from milepost.epochs import PublicEpoch, sign_list
+from milepost.errors import ConflictError
+from milepost.http import json_response, new_app, problem_json
+from milepost.record import Record
+from milepost.seal import seal_addresses, seal_records
+from milepost.vocabulary import (
+    BatchId,
+    Chain,
+    Epoch,
+    KeyId,
+    LifeId,
+    LinkId,
+    Millis,
+    Seq,
+    StreamId,
+    VisitorHash,
+)
+from milepost.wire import Cursor, Life, MeterRow, PullAnswer, StreamHead, parse_request
+
+START = Millis(1_763_640_000_000)  # 2025-11-20T12:00:00Z
+DAY_MS = 86_400_000
+TOKEN = "milepost_test"
+
+
+@dataclass
+class MovableClock:
+    """Time that passes when told, or when somebody sleeps."""
+
+    moment: int = START
+
+    def now(self) -> Millis:
+        """Return the moment."""
+        return Millis(self.moment)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the time pass at once."""
+        self.moment += round(seconds * 1000)
+        await asyncio.sleep(0)
+
+
+@dataclass(frozen=True)
+class EpochKeys:
+    """An epoch with its secrets."""
+
+    public: PublicEpoch
+    record_secret: bytes
+
+
+def an_epoch(number: int, chance: Random) -> EpochKeys:
+    """Return an epoch of a day."""
+    record_public, record_secret = sodium.crypto_box_seed_keypair(chance.randbytes(32))
+    address_public, _ = sodium.crypto_box_seed_keypair(chance.randbytes(32))
+    start = START + (number - 7) * DAY_MS
+    public = PublicEpoch(
+        number=Epoch(number),
+        start_ms=Millis(start),
+        end_ms=Millis(start + DAY_MS),
+        record_key=record_public,
+        address_key=address_public,
+    )
+    return EpochKeys(public, record_secret)
+
+
+def a_record(number: int = 0, **changes: Any) -> Record:
+    """Return a record; *number* tells it from others."""
+    record = Record(
+        kind="link",
+        time=Millis(START + number),
+        method="GET",
+        host="a.example",
+        path=f"/spring?n={number}",
+        target="https://shop.example/",
+        status=302,
+        region="dfw",
+        link=LinkId("spring"),
+        visitor=VisitorHash(bytes([number % 256]) * 16),
+        agent="Mozilla/5.0",
+    )
+    return replace(record, **changes)
+
+
+@dataclass
+class FileOfBatches:
+    """A stream as an edge has it."""
+
+    id: StreamId
+    chance: Random
+    batches: list[Batch] = field(default_factory=list)
+
+    def add(
+        self,
+        epoch: EpochKeys,
+        records: Sequence[Record],
+        *,
+        batch: BatchId | None = None,
+        addresses: Mapping[int, str] | None = None,
+        **changes: Any,
+    ) -> Batch:
+        """Seal and chain *records* as the next batch; *changes* go into its header."""
+        header = self._header(epoch, records, batch or BatchId(self.chance.randbytes(16)))
+        header = replace(header, **changes)
+        box = seal_records(header, records, epoch.public.record_key) if records else b""
+        addressed = b""
+        if addresses:
+            addressed = seal_addresses(header, addresses, epoch.public.address_key, TOKEN)
+        return self.add_boxes(header, box, addressed)
+
+    def add_boxes(self, header: Header, records: bytes, addresses: bytes = b"") -> Batch:
+        """Chain a batch as it is."""
+        chain = next_chain(self.chain, header, records, addresses)
+        batch = Batch(header=header, records=records, addresses=addresses, chain=chain)
+        self.batches.append(batch)
+        return batch
+
+    @property
+    def chain(self) -> Chain:
+        """Return the chain up to the last batch."""
+        return self.batches[-1].chain if self.batches else first_chain(self.id)
+
+    def head(self) -> StreamHead:
+        """Return what an edge announces."""
+        return StreamHead(
+            id=self.id,
+            life=LifeId(self.id),
+            created_ms=START,
+            open=True,
+            last_seq=Seq(len(self.batches)),
+            last_chain=self.chain,
+            records=sum(batch.header.count for batch in self.batches),
+        )
+
+    def after(self, cursor: Cursor | None) -> list[Batch] | None:
+        """Return what follows *cursor*, or None if it is of another history."""
+        seq = cursor.seq if cursor else 0
+        if cursor and seq and [b.chain for b in self.batches[seq - 1 : seq]] != [cursor.chain]:
+            return None
+        return self.batches[seq:]
+
+    def _header(self, epoch: EpochKeys, records: Sequence[Record], batch: BatchId) -> Header:
+        times = [record.time for record in records] or [START]
+        tally = (TallyRow(hour_of(START), len(records), 0, 1, 2),)
+        return Header(
+            stream=self.id,
+            seq=Seq(len(self.batches) + 1),
+            batch=batch,
+            epoch=epoch.public.number if records else Epoch(0),
+            key=epoch.public.key_id if records else KeyId(b""),
+            count=len(records),
+            first_ms=min(times),
+            last_ms=max(times),
+            tally=tally_text(tally),
+        )
+
+
+class Edge:
+    """An edge's private listener."""
+
+    def __init__(self, region: str, seed: int) -> None:
+        self.region = region
+        self.chance = Random(seed)
+        self.streams: list[FileOfBatches] = []
+        self.asked: list[Any] = []
+        self.fault: Any = None  # told instead of an answer; with "detail": as a 409
+        self.limit = 1_000
+        self.holds = False
+        self.news = asyncio.Event()
+        self.url = ""
+
+    def begin(self) -> FileOfBatches:
+        """Begin a stream."""
+        self.streams.append(FileOfBatches(StreamId(self.chance.randbytes(16)), self.chance))
+        return self.streams[-1]
+
+    def answer(self, cursors: Mapping[StreamId, Cursor]) -> PullAnswer:
+        """Return what this edge has beyond *cursors*."""
+        found = {stream.id: stream.after(cursors.get(stream.id)) for stream in self.streams}
+        batches = [batch for each in found.values() for batch in each or ()]
+        return PullAnswer(
+            region=self.region,
+            machine="local",
+            version="0.1.0",
+            lives=tuple(
+                Life(
+                    id=LifeId(stream.id),
+                    worker=0,
+                    started_ms=START,
+                    alive=True,
+                    meter=(MeterRow(hour_of(START), len(stream.batches), 0, 0),),
+                )
+                for stream in self.streams
+            ),
+            streams=tuple(stream.head() for stream in self.streams),
+            batches=tuple(batches[: self.limit]),
+            forks=tuple(stream for stream, each in found.items() if each is None),
+            unreadable=(),
+            more=len(batches) > self.limit,
+        )
+
+    async def pull(self, request: web.Request) -> web.Response:
+        """Answer `POST /v1/pull`."""
+        asked = parse_request(orjson.loads(await request.read()))
+        self.asked.append(asked)
+        if self.fault is not None:
+            return json_response(self.fault, status=409 if "detail" in self.fault else 200)
+        answer = self.answer(asked.cursors)
+        if self.holds and not answer.batches:
+            self.news.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.news.wait(), asked.wait_ms / 1000)
+            answer = self.answer(asked.cursors)
+        return json_response(answer.to_json())
+
+
+class KeyServer:
+    """A key server's listener."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = Random(seed)
+        self.become_another()
+        self.epochs = {number: an_epoch(number, self.chance) for number in (7, 8)}
+        self.down = False
+        self.calls: list[int] = []
+        self.url = ""
+
+    def become_another(self) -> None:
+        """Take an identity that nobody knows."""
+        seed = self.chance.randbytes(32)
+        self.identity, self._signing_key = sodium.crypto_sign_seed_keypair(seed)
+        self.version = Millis(START + seed[0])
+
+    async def list(self, request: web.Request) -> web.Response:
+        """Answer `GET /v1/epochs`."""
+        if self.down:
+            return problem_json(ConflictError("down"), status=503)
+        publics = [each.public for each in self.epochs.values()]
+        version = Millis(self.version + len(publics))
+        etag = f'"{version}"'
+        if request.headers.get("If-None-Match") == etag:
+            await asyncio.sleep(int(request.query["wait_ms"]) / 1000)
+            return web.Response(status=304)
+        return web.Response(
+            body=sign_list(version, publics, self._signing_key), headers={"ETag": etag}
+        )
+
+    async def record_key(self, request: web.Request) -> web.Response:
+        """Answer `GET /v1/epochs/{number}/record-key`."""
+        number = int(request.match_info["number"])
+        self.calls.append(number)
+        if self.down:
+            return problem_json(ConflictError("down"), status=503)
+        if number not in self.epochs:
+            raise web.HTTPNotFound
+        found = self.epochs[number]
+        key, secret = found.public.key_id.hex(), found.record_secret.hex()
+        return json_response({"epoch": number, "key": key, "record_key": secret})
+
+
+class World:
+    """Everything one test needs."""
+
+    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
+        self.folder = folder
+        self.path = folder / "combined.db"
+        self.clock = MovableClock()
+        self.keys = KeyServer(1)
+        self.edges: list[Edge] = []
+        self._stack = stack
+        self._opened = AsyncExitStack()
+
+    @property
+    def epoch(self) -> EpochKeys:
+        """Return the epoch that most batches are of."""
+        return self.keys.epochs[7]
+
+    async def start(self) -> Self:
+        """Start the key server, and open the database."""
+        app = new_app(Random(2).randbytes)
+        app.router.add_get("/v1/epochs", self.keys.list)
+        app.router.add_get("/v1/epochs/{number}/record-key", self.keys.record_key)
+        self.keys.url = await self._serve(app)
+        self._session = await self._stack.enter_async_context(new_session())
+        self._stack.push_async_callback(self.close)
+        await self.open()
+        await self.keyring.watch()
+        return self
+
+    async def open(self) -> None:
+        """Open the database, as a process that starts does."""
+        connection = open_database(self.path, "combined")
+        self.writer = Writer(connection, checkpoints=True)
+        self._opened.push_async_callback(self.writer.close)
+        self.readers = await Readers.open(self.path, 2)
+        self._opened.push_async_callback(self.readers.close)
+        self.store = await Store.open(self.writer, self.readers, self.clock.now())
+        self.keyring = self.new_keyring(self.keys.identity)
+        self.late = LateOpener(self.store, self.keyring)
+        self.safe = Safe(self.store, None)
+
+    def new_keyring(self, identity: bytes) -> Keyring:
+        """Return a keyring that believes *identity*."""
+        return Keyring(Client(self._session, self.keys.url, Secret(TOKEN)), identity, self.clock)
+
+    async def close(self) -> None:
+        """Close the database."""
+        await self._opened.aclose()
+
+    async def restart(self) -> None:
+        """Go on with what is on disk, and with nothing else."""
+        await self.close()
+        await self.open()
+        await self.keyring.watch()
+
+    async def add_edge(self, region: str = "dfw") -> Edge:
+        """Start an edge."""
+        edge = Edge(region, 10 + len(self.edges))
+        app = new_app(Random(3).randbytes)
+        app.router.add_post("/v1/pull", edge.pull)
+        edge.url = await self._serve(app)
+        self.edges.append(edge)
+        return edge
+
+    def puller(self, edge: Edge) -> Puller:
+        """Return what pulls *edge*."""
+        return Puller(
+            Client(self._session, edge.url, Secret(TOKEN)),
+            store=self.store,
+            keyring=self.keyring,
+            safe=self.safe,
+            clock=self.clock,
+            entropy=Random(4).randbytes,
+        )
+
+    async def hits(self) -> list[tuple[str, str]]:
+        """Return id and path of every hit, in the order of arrival."""
+        sql = "SELECT h.id, h.path FROM hits h JOIN applied a ON h.id LIKE lower(hex(a.batch))||'%'"
+        rows = await self.readers.rows(f"{sql} ORDER BY a.id, h.id")
+        return [(str(number), str(path)) for number, path in rows]
+
+    async def paths(self) -> list[str]:
+        """Return the path of every hit, in the order of arrival."""
+        return [path for _, path in await self.hits()]
+
+    async def tally(self) -> dict[str, tuple[int, ...]]:
+        """Return recorded, late, shed and excluded per region."""
+        rows = await self.readers.rows(
+            "SELECT region, recorded, late, shed, excluded FROM tally ORDER BY region"
+        )
+        return {region: tuple(counts) for region, *counts in rows}
+
+    async def one(self, sql: str) -> Any:
+        """Return the one value of a question."""
+        row = await self.readers.row(sql)
+        return row and row[0]
+
+    async def _serve(self, app: web.Application) -> str:
+        server = TestServer(app, host="127.0.0.1")
+        await server.start_server()
+        self._stack.push_async_callback(server.close)
+        return f"http://127.0.0.1:{server.port}"

@@ -1,0 +1,177 @@
+"""The aggregator as a process: start, pull, be killed, go on, stop."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aggregator.config import Config
+from milepost.client import Client, new_session
+from milepost.config import Secret
+from milepost.errors import ConfigError, ServiceError
+from milepost.tokens import HITS_READ, tokens_document
+from tests.aggregator.combined_world import TOKEN, World, a_record
+
+GOOD = {
+    "MILEPOST_TOKENS_FILE": "tokens.json",
+    "MILEPOST_TOKEN": TOKEN,
+    "MILEPOST_KEYS_URL": "http://127.0.0.1:1/",
+    "MILEPOST_KEYS_IDENTITY": "5a" * 32,
+    "MILEPOST_SOURCES": "http://127.0.0.1:2, http://127.0.0.1:3/",
+}
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+class Running:
+    """One aggregator on a folder, restarted as often as a test likes."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        tokens = folder / "tokens.json"
+        tokens.write_bytes(tokens_document([("test", [HITS_READ], TOKEN)]))
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self._env = {
+            "PATH": os.environ["PATH"],
+            "MILEPOST_DATA": str(folder / "data"),
+            "MILEPOST_PRIVATE_LISTEN": self.url.removeprefix("http://"),
+            "MILEPOST_TOKENS_FILE": str(tokens),
+            "MILEPOST_TOKEN": TOKEN,
+            "MILEPOST_KEYS_URL": world.keys.url,
+            "MILEPOST_KEYS_IDENTITY": world.keys.identity.hex(),
+            "MILEPOST_SOURCES": ",".join(edge.url for edge in world.edges),
+        }
+        self._started: list[Process] = []
+
+    async def start(self, **more: str) -> Process:
+        """Start it."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "aggregator",
+            env=self._env | more,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        self._started.append(process)
+        return process
+
+    async def stop(self) -> None:
+        """Kill whatever still runs."""
+        for process in self._started:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    async def ask(self, path: str, enough: Callable[[Any], bool]) -> Any:
+        """Return the answer at *path* as soon as it is *enough*."""
+        async with asyncio.timeout(10), new_session() as session:
+            client = Client(session, self.url, Secret(TOKEN))
+            while True:
+                try:
+                    answer = await client.get(path)
+                    if enough(answer):
+                        return answer
+                except ServiceError:
+                    pass
+                await asyncio.sleep(0.005)
+
+    async def hits(self, count: int) -> list[str]:
+        """Return the path of every hit as soon as there are *count*."""
+        answer = await self.ask(
+            "/v1/hits?order=arrival", lambda answer: len(answer["hits"]) >= count
+        )
+        return [hit["path"] for hit in answer["hits"]]
+
+
+@pytest.fixture
+async def running(world: World, tmp_path: Path) -> AsyncIterator[Running]:
+    """Return an aggregator to be started, with one edge that holds its answers back."""
+    edge = await world.add_edge()
+    edge.holds = True
+    found = Running(world, tmp_path)
+    yield found
+    await found.stop()
+
+
+def test_all_faults_of_the_settings_are_told_together() -> None:
+    """A wrong start says everything that is wrong, once."""
+    with pytest.raises(ConfigError) as caught:
+        Config.from_env(
+            {
+                **GOOD,
+                "MILEPOST_SOURCES": "http://a:1,http://a:1/",
+                "MILEPOST_REPLICA_URL": "file:///x",
+                "MILEPOST_TOKEN": "",
+            }
+        )
+
+    text = str(caught.value)
+    assert "MILEPOST_SOURCES: names an address twice" in text
+    assert "MILEPOST_REPLICA_URL: goes together" in text
+    assert "MILEPOST_TOKEN: missing" in text
+
+
+def test_good_settings_are_read() -> None:
+    """Addresses lose their slash, and the database lies in the data folder."""
+    config = Config.from_env({**GOOD, "MILEPOST_DATA": "/data"})
+
+    assert config.sources == ("http://127.0.0.1:2", "http://127.0.0.1:3")
+    assert config.database == Path("/data/combined.db")
+
+
+@pytest.mark.slow
+async def test_a_click_becomes_a_hit_and_a_kill_loses_none(world: World, running: Running) -> None:
+    """Ready, quick when idle, exactly once over a kill -9, and 0 when told to stop."""
+    (edge,) = world.edges
+    stream = edge.begin()
+    stream.add(world.epoch, [a_record(1)])
+    first = await running.start()
+    await running.ask("/readyz", lambda answer: answer["ready"])
+    assert await running.hits(1) == ["/spring?n=1"]
+
+    begun = time.monotonic()
+    stream.add(world.epoch, [a_record(2)])
+    edge.news.set()
+    await running.hits(2)
+    assert time.monotonic() - begun < 1
+
+    stream.add(world.epoch, [a_record(3)])
+    edge.news.set()
+    first.kill()
+    await first.wait()
+    second = await running.start()
+    assert await running.hits(3) == ["/spring?n=1", "/spring?n=2", "/spring?n=3"]
+
+    second.send_signal(signal.SIGTERM)
+    _, errors = await second.communicate()
+    assert second.returncode == 0, errors
+    assert b"Traceback" not in errors
+    assert b'"level": "error"' not in errors
+    assert TOKEN.encode() not in errors
+    assert world.epoch.record_secret.hex().encode() not in errors
+
+
+@pytest.mark.slow
+async def test_a_second_process_on_one_folder_is_refused(world: World, running: Running) -> None:
+    """Two writers would each move cursors of their own."""
+    await running.start()
+    await running.ask("/livez", lambda answer: answer["live"])
+
+    second = await running.start(MILEPOST_PRIVATE_LISTEN=f"127.0.0.1:{free_port()}")
+    _, errors = await asyncio.wait_for(second.communicate(), 10)
+
+    assert second.returncode == 2
+    assert b"in use by another process" in errors

@@ -1,0 +1,293 @@
+"""The query API: what may be asked, who may ask, and that no page loses a row."""
+
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.app import build_app
+from aggregator.query.params import Place, read_question, rfc3339, write_cursor
+from milepost.errors import RejectedError
+from milepost.record import Record
+from milepost.tokens import HITS_READ, LINKS_READ, Principal, TokenBook, token_hash
+from milepost.vocabulary import Millis, VisitorHash
+from tests.aggregator.combined_world import START, World, a_record
+
+Client = TestClient[web.Request, web.Application]
+Connect = Callable[[web.Application], Awaitable[Client]]
+
+READ = {"Authorization": "Bearer reader"}
+OTHER = {"Authorization": "Bearer other"}
+
+
+@pytest.fixture
+async def client(world: World, aiohttp_client: Connect) -> Client:
+    """Return a caller of an aggregator that has pulled nothing."""
+    return await connect(world, aiohttp_client)
+
+
+async def connect(world: World, aiohttp_client: Connect) -> Client:
+    """Return a caller of the aggregator on *world*'s database."""
+    tokens = TokenBook(
+        (token_hash(name), Principal(name, frozenset({scope})))
+        for name, scope in (("reader", HITS_READ), ("other", LINKS_READ))
+    )
+    app = build_app(
+        tokens=tokens,
+        readers=world.readers,
+        store=world.store,
+        keyring=world.keyring,
+        pullers=[world.puller(edge) for edge in world.edges],
+        entropy=bytes,
+    )
+    return await aiohttp_client(app)
+
+
+async def pull(world: World, *batches: list[Record]) -> None:
+    """Have *batches* written by an edge and pulled."""
+    edge = await world.add_edge()
+    stream = edge.begin()
+    for records in batches:
+        stream.add(world.epoch, records)
+    await world.puller(edge).pull()
+
+
+async def ask(client: Client, **params: str) -> Any:
+    """Return the answer of `GET /v1/hits`."""
+    response = await client.get("/v1/hits", params=params, headers=READ)
+    assert response.status == 200, await response.text()
+    return await response.json()
+
+
+async def page_through(client: Client, limit: int, **params: str) -> list[str]:
+    """Return the ids of all pages."""
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    for _ in range(1_000):
+        answer = await ask(client, limit=str(limit), **params, **cursor)
+        found += [hit["id"] for hit in answer["hits"]]
+        if answer["next"] is None:
+            return found
+        cursor = {"cursor": answer["next"]}
+    msg = "the pages never end"
+    raise AssertionError(msg)
+
+
+async def test_a_hit_has_the_promised_shape(world: World, client: Client) -> None:
+    """What there was is told under its name; what there was not is left out."""
+    await pull(world, [a_record(1, country="FR", asn=64500, opt_out=False)])
+
+    (hit,) = (await ask(client))["hits"]
+    number = hit.pop("id")
+
+    assert number.endswith(":0")
+    assert len(number) == 34
+    assert hit == {
+        "time": "2025-11-20T12:00:00.001Z",
+        "region": "dfw",
+        "kind": "link",
+        "method": "GET",
+        "host": "a.example",
+        "path": "/spring?n=1",
+        "target": "https://shop.example/",
+        "status": 302,
+        "link": "spring",
+        "visitor": "01" * 16,
+        "country": "FR",
+        "asn": 64500,
+        "opt_out": False,
+        "agent": "Mozilla/5.0",
+        "epoch": 7,
+    }
+
+
+FILTERS: list[tuple[dict[str, str], list[int]]] = [
+    ({}, [3, 2, 1]),
+    ({"region": "cdg"}, [2]),
+    ({"region": "nowhere"}, []),
+    ({"kind": "orphan"}, [3]),
+    ({"link": "spring", "region": "dfw"}, [1]),
+    ({"host": "b.example"}, [3]),
+    ({"visitor": "02" * 16}, [2]),
+    ({"start": str(START + 2)}, [3, 2]),
+    ({"end": str(START + 2)}, [1]),
+    ({"start": "2025-11-20T13:00:00.002+01:00", "end": "2025-11-20T12:00:00.003Z"}, [2]),
+    ({"direction": "asc"}, [1, 2, 3]),
+    ({"order": "arrival"}, [2, 1, 3]),
+    ({"order": "arrival", "direction": "desc"}, [3, 1, 2]),
+    ({"limit": "1"}, [3]),
+]
+
+
+@pytest.mark.parametrize(("params", "expected"), FILTERS, ids=[str(each[0]) for each in FILTERS])
+async def test_filters_combine_and_orders_hold(
+    world: World, client: Client, params: dict[str, str], expected: list[int]
+) -> None:
+    """Each parameter narrows or orders, and start belongs while end does not."""
+    await pull(
+        world,
+        [a_record(2, region="cdg")],
+        [a_record(1), a_record(3, kind="orphan", link=None, host="b.example")],
+    )
+
+    answer = await ask(client, **params)
+
+    assert [int(hit["path"].partition("=")[2]) for hit in answer["hits"]] == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("colour=red", "'colour': unknown; accepted are region"),
+        ("limit=0", "limit: want a whole number, 1 to 10000"),
+        ("limit=10001", "limit: want"),
+        ("limit=ten", "limit: want"),
+        ("order=size", "order: want one of time, arrival"),
+        ("direction=up", "direction: want one of desc, asc"),
+        ("start=yesterday", "start: want RFC 3339"),
+        ("end=2025-11-20T12:00:00", "end: want RFC 3339"),
+        ("visitor=xyz", "visitor: want 32 hex digits"),
+        ("link=", "link: want a text"),
+        ("host=%ED%A0%80&host=a", "host: given twice"),
+        ("cursor=!!", "cursor: want the `next`"),
+        ("cursor=%C3%A9", "cursor: want the `next`"),
+        ("cursor=W10", "cursor: want the `next`"),
+    ],
+)
+async def test_a_wrong_parameter_is_named(client: Client, query: str, named: str) -> None:
+    """A refusal says which parameter it was and what is accepted."""
+    response = await client.get(f"/v1/hits?{query}", headers=READ)
+    problem = await response.json()
+
+    assert response.status == 400
+    assert response.content_type == "application/problem+json"
+    assert problem["detail"].startswith(named)
+
+
+@pytest.mark.parametrize("path", ["/v1/hits", "/v1/sources"])
+@pytest.mark.parametrize(
+    ("headers", "status"), [({}, 401), ({"Authorization": "Bearer guess"}, 401), (OTHER, 403)]
+)
+async def test_only_who_may_read_hits_reads(
+    client: Client, path: str, headers: dict[str, str], status: int
+) -> None:
+    """No token, an unknown one, or one without the scope gets nothing."""
+    response = await client.get(path, headers=headers)
+
+    assert response.status == status
+    assert "hits" not in await response.json()
+
+
+async def test_a_cursor_is_good_for_its_question_only(world: World, client: Client) -> None:
+    """Going on under other filters or in another order would silently skip rows."""
+    await pull(world, [a_record(1), a_record(2)])
+    cursor = (await ask(client, limit="1"))["next"]
+
+    for changed in ({"region": "dfw"}, {"direction": "asc"}, {"order": "arrival"}):
+        response = await client.get("/v1/hits", params={"cursor": cursor, **changed}, headers=READ)
+        assert response.status == 400
+
+
+async def test_pages_lose_and_repeat_nothing(world: World, client: Client) -> None:
+    """Whatever the limit and the order, also where many rows share a moment."""
+    moments = [0, 0, 0, 5, 5, 1, 9, 0]
+    await pull(world, *([a_record(each), a_record(each)] for each in moments))
+    whole = set(await page_through(client, 10_000))
+
+    for limit in (1, 2, 3, 7, 16):
+        for order in ("time", "arrival"):
+            for direction in ("asc", "desc"):
+                found = await page_through(client, limit, order=order, direction=direction)
+                assert len(found) == 16
+                assert set(found) == whole
+
+
+async def test_rows_that_come_meanwhile_do_not_shift_a_page(world: World, client: Client) -> None:
+    """A cursor is a place and not a count: what is newer does not push rows into view again."""
+    await pull(world, [a_record(1), a_record(2), a_record(3)])
+    first = await ask(client, limit="2")
+    await pull(world, [a_record(4)])
+
+    second = await ask(client, limit="2", cursor=first["next"])
+
+    assert [hit["path"] for hit in second["hits"]] == ["/spring?n=1"]
+
+
+@given(
+    st.builds(
+        Place, st.integers(0, (1 << 63) - 1), st.integers(0, (1 << 63) - 1), st.integers(0, 999)
+    )
+)
+def test_a_cursor_comes_back_as_the_place_it_was_made_from(place: Place) -> None:
+    """Nothing is lost on the way through the caller."""
+    cursor = write_cursor(read_question([("region", "dfw")]), place)
+
+    assert read_question([("region", "dfw"), ("cursor", cursor)]).after == place
+
+
+@given(st.text(max_size=60))
+def test_no_cursor_crashes(text: str) -> None:
+    """Whatever is sent as a cursor is refused, or was made here."""
+    with pytest.raises(RejectedError, match="cursor"):
+        read_question([("cursor", text)])
+
+
+@given(st.integers(0, 253_402_300_799_999))
+def test_every_moment_is_written_and_read_back(moment: int) -> None:
+    """The time of a hit can be used as a filter, to the millisecond."""
+    assert read_question([("start", rfc3339(moment))]).start_ms == moment
+
+
+async def test_sources_tell_how_each_does(world: World, aiohttp_client: Connect) -> None:
+    """Cursor, lag in records, and the last error, per source."""
+    edge, dead = await world.add_edge("cdg"), await world.add_edge("nrt")
+    stream = edge.begin()
+    stream.add(world.epoch, [a_record(1)])
+    stream.add(world.epoch, [a_record(2), a_record(3)])
+    edge.limit = 1
+    dead.fault = {"detail": "no"}
+    client = await connect(world, aiohttp_client)
+    await world.puller(edge).pull()
+    response = await client.get("/v1/sources", headers=READ)
+    told = await response.json()
+
+    assert told["waiting"] == told["set_aside"] == {"batches": 0, "records": 0}
+    assert [each["url"] for each in told["sources"]] == [edge.url, dead.url]
+    assert told["sources"][0]["region"] == "cdg"
+    assert told["sources"][0]["lag_records"] == 2
+    (listed,) = told["sources"][0]["streams"]
+    assert (listed["stream"], listed["seq"], listed["last_seq"]) == (stream.id.hex(), 1, 2)
+    assert told["sources"][1]["last_error"] == "has not answered since the start"
+
+
+async def test_not_ready_until_all_have_answered(world: World, aiohttp_client: Connect) -> None:
+    """The reasons name the source that has not, and the key server."""
+    edge = await world.add_edge()
+    world.keyring = world.new_keyring(world.keys.identity)
+    client = await connect(world, aiohttp_client)
+    response = await client.get("/readyz")
+
+    assert response.status == 503
+    assert sorted((await response.json())["reasons"]) == sorted([edge.url, "key_server"])
+
+
+async def test_texts_of_any_kind_come_back_as_they_were(world: World, client: Client) -> None:
+    """Emptiness, controls, quotes and other scripts are not the database's business."""
+    odd = ["", "\x00\x01", "'; DROP TABLE hit; --", "\N{SNOWMAN}\u202e", "a" * 2_000]
+    numbers = count()
+    await pull(
+        world,
+        [
+            a_record(time=Millis(START + next(numbers)), agent=text, visitor=VisitorHash(bytes(16)))
+            for text in odd
+        ],
+    )
+
+    answer = await ask(client, direction="asc")
+
+    assert [hit["agent"] for hit in answer["hits"]] == odd
