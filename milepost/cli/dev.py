@@ -1,0 +1,66 @@
+"""`milepost dev`: the platform on this machine."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from milepost.cli.group import Surroundings, example
+from milepost.cli.output import console
+from milepost.dev.plan import BASE_PORT_MAX, BASE_PORT_MIN, Options, regions_of
+from milepost.dev.run import run_platform
+
+
+@click.command(epilog=example("milepost dev --regions dfw,cdg --base-port 9000"))
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".milepost",
+    show_default=True,
+    help="Folder that holds everything; started again on it, the platform goes on.",
+)
+@click.option(
+    "--regions", default="dfw,cdg,nrt", show_default=True, help="One edge for each, in this order."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1),
+    default=1,
+    show_default=True,
+    help="Workers in each region. More than one is not built yet.",
+)
+@click.option(
+    "--base-port",
+    type=click.IntRange(BASE_PORT_MIN, BASE_PORT_MAX),
+    default=8080,
+    show_default=True,
+    help="Public port of the first region; the other ports follow from it.",
+)
+@click.option("--no-litestream", is_flag=True, help="Keep no replicas of the databases.")
+@click.pass_obj
+def dev(
+    here: Surroundings,
+    *,
+    data: Path,
+    regions: str,
+    workers: int,
+    base_port: int,
+    no_litestream: bool,
+) -> None:
+    """Start every service on this machine, and again whenever one dies.
+
+    Runs until Ctrl-C, which drains and stops everything. Environment variables reach the services.
+    """
+    del workers  # there is one way to have one
+    options = Options(
+        data=data.absolute(),
+        regions=regions_of(regions),
+        base_port=base_port,
+        litestream=not no_litestream,
+    )
+    out = console()
+
+    def tell(line: str) -> None:
+        out.print(line, soft_wrap=True)
+
+    asyncio.run(run_platform(options, here.env, tell))

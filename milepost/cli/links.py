@@ -1,0 +1,186 @@
+"""`milepost links`: managed redirects."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from milepost.cli.group import Surroundings, example, fleet_option
+from milepost.cli.output import emit_json, emit_table
+from milepost.cli.places import Central, Place, ask, find
+from milepost.client import Client
+from milepost.links import ANY_HOST, STATUSES
+
+PAGE = 500
+COLUMNS = {
+    "id": "ID",
+    "host": "HOST",
+    "path": "PATH",
+    "status": "STATUS",
+    "enabled": "ENABLED",
+    "destination": "DESTINATION",
+}
+STATUS_CHOICE = click.Choice([str(status) for status in STATUSES])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+def short_url(place: Place, link: dict[str, Any]) -> str:
+    """Return where visitors find *link*, as far as that is known here."""
+    if link["host"] != ANY_HOST:
+        return f"{link['host']}{link['path']}"
+    if place.fleet is not None and place.fleet.regions:
+        return f"{place.fleet.regions[0].url}{link['path']}"
+    return str(link["path"])
+
+
+def changes(**fields: Any) -> dict[str, Any]:
+    """Return the fields that were given, as the registry wants them."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    if "status" in given:
+        given["status"] = int(given["status"])
+    return given
+
+
+def link_path(link_id: str) -> str:
+    """Return where the registry answers for one link."""
+    return f"/v1/links/{quote(link_id, safe='')}"
+
+
+async def all_links(client: Client) -> list[dict[str, Any]]:
+    """Return every link, page by page."""
+    found: list[dict[str, Any]] = []
+    params = {"limit": str(PAGE)}
+    while True:
+        page = await client.get("/v1/links", params)
+        found += page["links"]
+        if not page["next"]:
+            return found
+        params["cursor"] = page["next"]
+
+
+def _ask(here: Surroundings, question: Callable[[Client], Awaitable[Any]]) -> tuple[Place, Any]:
+    place = find(here, Central.LINKS)
+    return place, asyncio.run(ask(place, question))
+
+
+def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        emit_json(rows)
+    else:
+        emit_table(COLUMNS, rows, "no links yet")
+
+
+@click.group(epilog=example("milepost links create /sale https://example.com/spring"))
+def links() -> None:
+    """Create, show, change and remove links."""
+
+
+@links.command(
+    epilog=example("milepost links create /sale https://example.com/spring --status 307")
+)
+@click.argument("path")
+@click.argument("destination")
+@click.option("--host", help="Only on this host name; otherwise on every one.")
+@click.option("--status", type=STATUS_CHOICE, help="Status of the redirect.  [default: 302]")
+@json_option
+@fleet_option
+@click.pass_obj
+def create(
+    here: Surroundings,
+    *,
+    path: str,
+    destination: str,
+    host: str | None,
+    status: str | None,
+    as_json: bool,
+) -> None:
+    """Make PATH lead to DESTINATION."""
+    body = changes(path=path, destination=destination, host=host, status=status)
+
+    async def question(client: Client) -> Any:
+        return await client.post("/v1/links", body)
+
+    place, answer = _ask(here, question)
+    if as_json:
+        emit_json([answer["link"]])
+    else:
+        link = answer["link"]
+        click.echo(f"{short_url(place, link)} leads to {link['destination']} (id {link['id']})")
+
+
+@links.command("ls", epilog=example("milepost links ls --json"))
+@json_option
+@fleet_option
+@click.pass_obj
+def list_links(here: Surroundings, *, as_json: bool) -> None:
+    """Show all links."""
+    _place, found = _ask(here, all_links)
+    _show(found, as_json=as_json)
+
+
+@links.command(epilog=example("milepost links get 01JD8X"))
+@click.argument("link_id", metavar="ID")
+@json_option
+@fleet_option
+@click.pass_obj
+def get(here: Surroundings, *, link_id: str, as_json: bool) -> None:
+    """Show one link."""
+
+    async def question(client: Client) -> Any:
+        return await client.get(link_path(link_id))
+
+    _place, answer = _ask(here, question)
+    _show([answer["link"]], as_json=as_json)
+
+
+@links.command(
+    epilog=example("milepost links update 01JD8X --destination https://example.com/summer")
+)
+@click.argument("link_id", metavar="ID")
+@click.option("--path", help="The new path.")
+@click.option("--destination", help="The new destination.")
+@click.option("--host", help="The new host name; * for every one.")
+@click.option("--status", type=STATUS_CHOICE, help="The new status of the redirect.")
+@click.option("--enabled/--disabled", default=None, help="Whether it redirects at all.")
+@json_option
+@fleet_option
+@click.pass_obj
+def update(
+    here: Surroundings,
+    *,
+    link_id: str,
+    path: str | None,
+    destination: str | None,
+    host: str | None,
+    status: str | None,
+    enabled: bool | None,
+    as_json: bool,
+) -> None:
+    """Change what is given, and leave the rest."""
+    body = changes(path=path, destination=destination, host=host, status=status, enabled=enabled)
+    if not body:
+        msg = "nothing to change: give at least one option, such as --destination"
+        raise click.UsageError(msg)
+
+    async def question(client: Client) -> Any:
+        return await client.call("PATCH", link_path(link_id), body=body)
+
+    _place, answer = _ask(here, question)
+    _show([answer["link"]], as_json=as_json)
+
+
+@links.command(epilog=example("milepost links rm 01JD8X"))
+@click.argument("link_id", metavar="ID")
+@fleet_option
+@click.pass_obj
+def rm(here: Surroundings, *, link_id: str) -> None:
+    """Remove a link; every edge forgets it within moments."""
+
+    async def question(client: Client) -> Any:
+        return await client.call("DELETE", link_path(link_id))
+
+    _ask(here, question)
+    click.echo(f"removed {link_id}")

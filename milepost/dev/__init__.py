@@ -1,0 +1,1 @@
+"""`milepost dev`: the whole platform on one machine."""

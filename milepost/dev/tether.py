@@ -1,0 +1,44 @@
+"""A process that ends when its parent does: `python -m milepost.dev.tether PARENT COMMAND…`.
+
+Asks the kernel for SIGTERM at the parent's death, then becomes COMMAND under the
+same process id.  Only Linux can be asked; elsewhere the command runs untethered.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+ORPHANED_STATUS = 143  # what a shell says of a process that SIGTERM ended
+NOT_STARTED_STATUS = 127
+WORDS_MIN = 2
+
+
+def tie(parent: int) -> bool:
+    """Bind this process's life to *parent*'s; return whether it is still there.
+
+    The question comes after the request: a parent that dies in between sends no signal.
+    """
+    if not sys.platform.startswith("linux"):
+        return True
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    return os.getppid() == parent
+
+
+def main(words: list[str]) -> int:
+    """Tie this process to the parent named first and become the command that follows."""
+    if len(words) < WORDS_MIN or not words[0].isdigit():
+        sys.stderr.write("usage: python -m milepost.dev.tether PARENT COMMAND...\n")
+        return NOT_STARTED_STATUS
+    if not tie(int(words[0])):
+        return ORPHANED_STATUS
+    try:
+        os.execvp(words[1], words[1:])  # noqa: S606 - the command is the supervisor's
+    except OSError as error:
+        sys.stderr.write(f"{words[1]}: {error.strerror}\n")
+    return NOT_STARTED_STATUS
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
