@@ -106,8 +106,9 @@ class Puller:
         request = PullRequest(
             reader=READER,
             generation=self._store.generation,
-            cursors={stream: cursor for stream, cursor in cursors.items() if cursor.seq},
+            cursors=cursors,
             acknowledged=self._safe.of(cursors),
+            ended=self._safe.ended(await self._store.ended_of(self.url)),
             wait_ms=WAIT_MS,
         )
         told = await self._client.post("/v1/pull", request.to_json(), wait_seconds=WAIT_MS / 1000)

@@ -7,7 +7,7 @@ committed before a sync of the replica began, once that sync has succeeded.
 from collections.abc import Awaitable, Callable
 
 from aggregator.store import Store
-from milepost.vocabulary import StreamId
+from milepost.vocabulary import LifeId, StreamId
 from milepost.wire import Cursor
 
 Sync = Callable[[], Awaitable[None]]
@@ -22,20 +22,23 @@ class Safe:
         self._sync = sync
         self._synced_commits = -1
         self._cursors: dict[StreamId, Cursor] = {}
+        self._ended: frozenset[LifeId] = frozenset()
 
     def of(self, committed: dict[StreamId, Cursor]) -> dict[StreamId, Cursor]:
         """Return how far the *committed* streams may be acknowledged."""
         if self._sync is None:
-            found = committed
-        else:
-            found = {key: self._cursors[key] for key in committed if key in self._cursors}
-        return {stream: cursor for stream, cursor in found.items() if cursor.seq}
+            return committed
+        return {key: self._cursors[key] for key in committed if key in self._cursors}
+
+    def ended(self, committed: frozenset[LifeId]) -> frozenset[LifeId]:
+        """Return which of the *committed* ends of lives may be acknowledged."""
+        return committed if self._sync is None else committed & self._ended
 
     async def replicate(self) -> None:
         """Replicate what is new, and only then let it be acknowledged."""
         commits = self._store.commits
         if self._sync is None or commits == self._synced_commits:
             return
-        cursors = await self._store.cursors_present()
+        cursors, ended = await self._store.cursors_present(), await self._store.ended_present()
         await self._sync()
-        self._cursors, self._synced_commits = cursors, commits
+        self._cursors, self._ended, self._synced_commits = cursors, ended, commits

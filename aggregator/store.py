@@ -20,7 +20,17 @@ from milepost.batch import Batch, Header, add_tallies, parse_tally
 from milepost.database import Readers, Writer
 from milepost.errors import UnavailableError
 from milepost.sqlite import Connection
-from milepost.vocabulary import BatchId, Chain, Epoch, Generation, KeyId, Millis, Seq, StreamId
+from milepost.vocabulary import (
+    BatchId,
+    Chain,
+    Epoch,
+    Generation,
+    KeyId,
+    LifeId,
+    Millis,
+    Seq,
+    StreamId,
+)
 from milepost.wire import STREAMS_MAX, Cursor, Life, PullAnswer, StreamHead
 
 GENERATION = "SELECT generation FROM meta"
@@ -58,10 +68,15 @@ PUT_STREAM = """
            last_seq = max(last_seq, excluded.last_seq),
            last_records = max(last_records, excluded.last_records)
 """
+MARK_LIVES_ABSENT = "UPDATE life SET present = 0 WHERE source = ? AND present = 1"
 PUT_LIFE = """
-    INSERT INTO life (life, source, region, worker, started_ms, alive) VALUES (?, ?, ?, ?, ?, ?)
-        ON CONFLICT (life) DO UPDATE SET source = excluded.source, alive = excluded.alive
+    INSERT INTO life (life, source, region, worker, started_ms, alive, present)
+    VALUES (?, ?, ?, ?, ?, ?, 1)
+        ON CONFLICT (life) DO UPDATE
+       SET source = excluded.source, alive = excluded.alive, present = 1
 """
+LIVES_ENDED = "SELECT life FROM life WHERE alive = 0 AND present = 1"
+LIVES_ENDED_OF_SOURCE = f"{LIVES_ENDED} AND source = ?"
 PUT_METER = """
     INSERT INTO meter (life, hour_ms, accepted, shed, excluded) VALUES (?, ?, ?, ?, ?)
         ON CONFLICT (life, hour_ms) DO UPDATE
@@ -139,6 +154,14 @@ class Store:
     async def cursors_of(self, source: str) -> dict[StreamId, Cursor]:
         """Return how far the streams are applied that *source* announced last."""
         return _cursors(await self._readers.rows(CURSORS_OF_SOURCE, (source, STREAMS_MAX)))
+
+    async def ended_of(self, source: str) -> frozenset[LifeId]:
+        """Return the lives that *source* told last of, and whose last counts are stored."""
+        return _lives(await self._readers.rows(LIVES_ENDED_OF_SOURCE, (source,)))
+
+    async def ended_present(self) -> frozenset[LifeId]:
+        """Return the ended lives that some source still tells of."""
+        return _lives(await self._readers.rows(LIVES_ENDED))
 
     async def cursors_present(self) -> dict[StreamId, Cursor]:
         """Return how far every stream is applied that some source still has."""
@@ -224,6 +247,7 @@ def _announce(
         PUT_STREAM,
         (_stream_row(source, answer.region, head, selection) for head in answer.streams),
     )
+    db.execute(MARK_LIVES_ABSENT, (source,))
     db.executemany(PUT_LIFE, (_life_row(source, answer.region, life) for life in answer.lives))
     db.executemany(PUT_METER, ((life.id, *row) for life in answer.lives for row in life.meter))
 
@@ -328,6 +352,10 @@ def _batch(row: Any) -> Batch:
 
 def _cursors(rows: Iterable[Any]) -> dict[StreamId, Cursor]:
     return {StreamId(stream): Cursor(Seq(seq), Chain(chain)) for stream, seq, chain in rows}
+
+
+def _lives(rows: Iterable[Any]) -> frozenset[LifeId]:
+    return frozenset(LifeId(life) for (life,) in rows)
 
 
 def _hex_list(streams: Iterable[StreamId]) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import resource
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -66,8 +65,6 @@ def _vault(config: KeysConfig) -> Vault:
 
 def run(arguments: Sequence[str]) -> int:
     """Do what the command line says; return the exit status."""
-    # A core file would hold the master key.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     match list(arguments):
         case []:
             return run_service("keys", Config.from_env, serve, os.environ)

@@ -15,8 +15,16 @@ from typing import Any, Self, TypeVar
 import aiosqlite
 
 from milepost import sqlite
-from milepost.errors import UnavailableError
-from milepost.schema import create, inspect, load_migrations, load_schema, migrate
+from milepost.errors import DamagedError, UnavailableError
+from milepost.schema import (
+    Schema,
+    create,
+    inspect,
+    load_migrations,
+    load_schema,
+    migrate,
+    require_known_version,
+)
 
 T = TypeVar("T")
 
@@ -25,26 +33,52 @@ CHECKPOINT_EVERY_COMMITS = 500
 
 
 def open_database(path: Path, name: str) -> sqlite.Connection:
-    """Open the database *path* of schema *name* for writing; create or migrate it first."""
+    """Open the database *path* of schema *name* for writing; create or migrate it first.
+
+    Refuses what is no such database, comes from a newer program, or is damaged,
+    and then leaves the file as it was.
+    """
     schema = load_schema(name)
     exists = inspect(path, schema)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not exists:
         path.touch(mode=0o600)
-    connection = sqlite.connect(path)
     try:
         if exists:
-            connection.execute("PRAGMA journal_mode=WAL")
-            migrate(connection, schema, load_migrations(name))
-        else:
-            # The shape is written before the WAL exists, so that the file's own
-            # header tells what it is for as long as it lives.
-            create(connection, schema)
-            connection.execute("PRAGMA journal_mode=WAL")
-    except BaseException:
-        connection.close()
-        raise
+            _look_before_writing(path, schema)
+        connection = sqlite.connect(path)
+        try:
+            _shape(connection, schema, exists=exists)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite.DamageError as error:
+        if isinstance(error, sqlite.OperationalError):
+            raise  # the disk's trouble, not the file's
+        msg = f"{path} is damaged ({error}); restore it, or move it away"
+        raise DamagedError(msg) from error
     return connection
+
+
+def _look_before_writing(path: Path, schema: Schema) -> None:
+    """Judge what is in the WAL as well, on a connection that changes nothing."""
+    looking = sqlite.connect_read_only(path)
+    try:
+        require_known_version(looking, schema)
+        looking.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    finally:
+        looking.close()
+
+
+def _shape(connection: sqlite.Connection, schema: Schema, *, exists: bool) -> None:
+    if exists:
+        connection.execute("PRAGMA journal_mode=WAL")
+        migrate(connection, schema, load_migrations(schema.name))
+        return
+    # The shape is written before the WAL exists, so that the file's own header
+    # tells what it is for as long as it lives.
+    create(connection, schema)
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 class Writer:

@@ -80,5 +80,9 @@ class ConfigError(Exception):
     """
 
 
+class DamagedError(ConfigError):
+    """A database that was ours and cannot be read any more."""
+
+
 class InvariantError(Exception):
     """A promise of our own code is broken.  Never caught."""

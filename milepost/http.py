@@ -27,6 +27,7 @@ TOKENS: web.AppKey[TokenBook] = web.AppKey("tokens", TokenBook)
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
 
 SERVER_ERROR = 500
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NOT_FOUND = 404
 REQUEST_ID_BYTES = 8
 REQUEST_ID_CHARS_MAX = 64
@@ -98,7 +99,8 @@ def request_context(entropy: Entropy) -> Any:
         begun = time.monotonic()
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = await handler(request)
-        REQUESTS.labels(request.method, str(response.status)).inc()
+        method = request.method if request.method in METHODS else "other"
+        REQUESTS.labels(method, str(response.status)).inc()
         REQUEST_SECONDS.observe(time.monotonic() - begun)
         if not response.prepared:
             response.headers["X-Request-Id"] = request_id
@@ -127,10 +129,12 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return problem_json(ServiceError("see the service's log for this request id"))
 
 
-def new_app(entropy: Entropy, tokens: TokenBook | None = None) -> web.Application:
+def new_app(
+    entropy: Entropy, tokens: TokenBook | None = None, *, body_bytes_max: int = BODY_BYTES_MAX
+) -> web.Application:
     """Return an application with the middlewares that every service has."""
     app = web.Application(
-        middlewares=[request_context(entropy), errors_as_json], client_max_size=BODY_BYTES_MAX
+        middlewares=[request_context(entropy), errors_as_json], client_max_size=body_bytes_max
     )
     if tokens is not None:
         app[TOKENS] = tokens
@@ -150,9 +154,18 @@ class MalformedCounter(logging.Handler):
         MALFORMED.inc()
 
 
+def no_access_log() -> logging.Logger:
+    """Return an access log that is off at every level: its lines begin with an address."""
+    logger = logging.getLogger("milepost.http.access")
+    logger.propagate = False
+    logger.setLevel(logging.CRITICAL + 1)
+    return logger
+
+
 def quiet_server_logger() -> logging.Logger:
     """Return the logger to give to every aiohttp server."""
     logger = logging.getLogger("milepost.http.server")
     logger.propagate = False
+    logger.setLevel(logging.DEBUG)
     logger.handlers = [MalformedCounter()]
     return logger

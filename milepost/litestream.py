@@ -7,6 +7,11 @@ litestream a database is only less safe, and `behind` says so.
 """
 
 import asyncio
+import contextlib
+import os
+import signal
+import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +27,18 @@ CALL_SECONDS = 10.0
 SYNC_SECONDS = 30
 OK = 200
 
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+
 
 class Litestream:
-    """The databases that the litestream behind *socket* should hold, and how to tell it."""
+    """The databases that the litestream behind *control* should hold, and how to tell it."""
 
-    def __init__(self, socket: Path, base_url: str) -> None:
-        self._socket = socket
+    def __init__(self, control: Path, base_url: str) -> None:
+        self._socket = control
         self._base_url = base_url.rstrip("/")
         self._wanted: dict[Path, str] = {}
         self._held: frozenset[Path] = frozenset()
+        self._leaving: frozenset[Path] = frozenset()
 
     def hold(self, path: Path, name: str) -> None:
         """Have the absolute *path* replicated under *name* from the next `assert_held` on."""
@@ -42,14 +50,36 @@ class Litestream:
         return not self._held >= self._wanted.keys()
 
     async def assert_held(self) -> None:
-        """Register whatever litestream does not hold.  Safe to repeat."""
+        """Have litestream hold what is wanted and nothing else.  Safe to repeat.
+
+        What it holds and should not, a database that failed or could not be
+        released in order, it must not touch again, not even to let go; so it is
+        ended, and comes back without it.
+        """
         told = await self._call("GET", "/list")
         self._held = frozenset(Path(entry["path"]) for entry in told.get("databases") or [])
+        stray = self._held - self._wanted.keys() - self._leaving
+        if stray:
+            log.warning("litestream.ended", databases=sorted(path.name for path in stray))
+            self._held = frozenset()
+            end_listener(self._socket)
+            return
+        await self._register_missing()
+
+    async def _register_missing(self) -> None:
+        failed: UnavailableError | None = None
         for path, url in list(self._wanted.items()):
-            if path not in self._held:
+            if path in self._held or path not in self._wanted:
+                continue
+            try:
                 await self._call("POST", "/register", {"path": str(path), "replica_url": url})
-                self._held |= {path}
-                log.info("replica.registered", database=path.name)
+            except UnavailableError as error:  # this one's trouble: the others come first
+                failed = error
+                continue
+            self._held |= {path}
+            log.info("replica.registered", database=path.name)
+        if failed is not None:
+            raise failed
 
     async def sync(self, path: Path) -> None:
         """Return when all that is committed in *path* has left this machine."""
@@ -63,9 +93,13 @@ class Litestream:
         database open: one checkpointer at a time.
         """
         self._wanted.pop(path, None)
-        await self.sync(path)
-        await self._call("POST", "/unregister", {"path": str(path), "timeout": SYNC_SECONDS})
-        self._held -= {path}
+        self._leaving |= {path}
+        try:
+            await self.sync(path)
+            await self._call("POST", "/unregister", {"path": str(path), "timeout": SYNC_SECONDS})
+            self._held -= {path}
+        finally:
+            self._leaving -= {path}
 
     def forget(self, path: Path) -> None:
         """Stop asking for *path*, without a word to litestream."""
@@ -93,11 +127,22 @@ class Litestream:
             await asyncio.shield(connector.close())
 
 
-def configuration(socket: Path) -> str:
+def end_listener(path: Path) -> None:
+    """Kill the process that listens on the socket *path*: the kernel says which one it is."""
+    with contextlib.suppress(OSError, AttributeError), socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        probe.connect(str(path))
+        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid, _, _ = _CREDENTIALS.unpack(credentials)
+        if pid > 1 and pid != os.getpid():
+            os.kill(pid, signal.SIGKILL)
+
+
+def configuration(control: Path) -> str:
     """Return the configuration of a litestream that waits to be told its databases."""
     return (
         "dbs: []\n"
-        f"socket: {{enabled: true, path: {orjson.dumps(str(socket)).decode()}, "
+        f"socket: {{enabled: true, path: {orjson.dumps(str(control)).decode()}, "
         "permissions: 0600}\n"
         "logging: {type: json, stderr: true, level: warn}\n"
     )

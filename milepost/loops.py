@@ -21,16 +21,18 @@ async def repeat(
 ) -> None:
     """Run *step* for ever, pausing between runs.
 
-    An expected error ends one run, never the loop; while errors go on the pause
-    doubles up to *backoff_seconds_max*.  Anything else ends the process: a loop
-    that has died quietly is worse than a restart.
+    What the world does to us, a ServiceError or an OSError, ends one run and
+    never the loop; while errors go on the pause doubles up to
+    *backoff_seconds_max*.  Anything else ends the process: a loop that has died
+    quietly is worse than a restart.
     """
     pause = every_seconds
     while True:
         try:
             await step()
             pause = every_seconds
-        except ServiceError as error:
-            log.warning("step.failed", step=name, code=error.code, reason=str(error))
+        except (ServiceError, OSError) as error:
+            code = error.code if isinstance(error, ServiceError) else type(error).__name__
+            log.warning("step.failed", step=name, code=code, reason=str(error))
             pause = max(every_seconds, min(pause * BACKOFF_FACTOR, backoff_seconds_max))
         await clock.sleep(pause)

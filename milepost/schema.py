@@ -63,6 +63,13 @@ def load_migrations(name: str) -> dict[int, str]:
     return {int(path.name[:4]): path.read_text() for path in sorted(folder.glob("[0-9]*.sql"))}
 
 
+def require_known_version(connection: Connection, schema: Schema) -> None:
+    """Refuse a database that a newer program has written."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > schema.version:
+        raise ConfigError(_from_the_future(schema, version))
+
+
 def create(connection: Connection, schema: Schema) -> None:
     """Give an empty database its newest shape, all or nothing."""
     _apply(connection, schema.sql, schema.application_id, schema.version)
@@ -70,9 +77,8 @@ def create(connection: Connection, schema: Schema) -> None:
 
 def migrate(connection: Connection, schema: Schema, steps: dict[int, str]) -> None:
     """Lead a database from its version to the newest, one transaction a step."""
+    require_known_version(connection, schema)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > schema.version:
-        raise ConfigError(_from_the_future(schema, version))
     for reached in range(version + 1, schema.version + 1):
         _apply(connection, steps[reached], schema.application_id, reached)
 

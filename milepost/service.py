@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from typing import Any, TextIO, TypeVar
 from aiohttp import web
 
 from milepost.config import EnvReader, Listener
-from milepost.errors import ConfigError
+from milepost.errors import ConfigError, ServiceError
 from milepost.http import quiet_server_logger
 from milepost.logs import get_log, set_up_logging
 from milepost.sqlite import require_safe_sqlite
@@ -29,7 +30,7 @@ log = get_log(__name__)
 
 DRAIN_SECONDS = 10.0
 KEEPALIVE_SECONDS = 30.0
-CONFIG_STATUS = 2
+FAILED_STATUS, CONFIG_STATUS = 1, 2
 
 C = TypeVar("C")
 
@@ -45,6 +46,7 @@ def run_service(
     env = with_platform_names(env)
     try:
         require_safe_sqlite()
+        limit_resources()
         config = read_config(env)
         with EnvReader(env) as read:
             level, region = read.text("LOG_LEVEL"), read.text("REGION")
@@ -53,7 +55,17 @@ def run_service(
     except ConfigError as error:
         sys.stderr.write(f"milepost {name}: {error}\n")
         return CONFIG_STATUS
+    except ServiceError as error:  # nothing that a loop may go on after: it ended the service
+        log.critical("service.failed", code=error.code, reason=str(error))
+        return FAILED_STATUS
     return 0
+
+
+def limit_resources() -> None:
+    """Leave no core file, which would hold salts and keys; allow all descriptors there are."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def with_platform_names(env: Mapping[str, str]) -> dict[str, str]:
@@ -97,6 +109,7 @@ async def listen(
             logger=quiet_server_logger(),
             keepalive_timeout=KEEPALIVE_SECONDS,
             shutdown_timeout=DRAIN_SECONDS,
+            auto_decompress=False,  # no body of ours is compressed
         )
     else:
         runner = web.ServerRunner(server, shutdown_timeout=DRAIN_SECONDS)
@@ -119,8 +132,8 @@ def _cannot_listen(listener: Listener, error: OSError) -> str:
 
 def _lock_file(path: Path) -> TextIO:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a")
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
     except OSError as error:
         msg = f"{path.parent}: {error.strerror}; set MILEPOST_DATA to a folder that can be written"
         raise ConfigError(msg) from error

@@ -105,10 +105,10 @@ SETTINGS: dict[str, Setting] = {
         high=60_000,
     ),
     "CLIENT_IP": Setting(
-        meaning="who the visitor is: the peer, or on Fly.io what its proxy says",
+        meaning="who the visitor is: peer; fly (what Fly.io's proxy says); or forwarded:N "
+        "(the Nth from the right in X-Forwarded-For, behind N proxies of your own)",
         readers=(EDGE,),
         default="peer",
-        choices=("peer", "fly"),
     ),
     "ADDRESSES": Setting(
         meaning="whose addresses are sealed beside the records: those without a hash, all, none",
@@ -122,6 +122,13 @@ SETTINGS: dict[str, Setting] = {
         default="65536",
         low=1,
         high=1_000_000,
+    ),
+    "QUEUE_MB": Setting(
+        meaning="memory that records waiting for the log may take, in MB; more are shed",
+        readers=(EDGE,),
+        default="64",
+        low=1,
+        high=65_536,
     ),
     "BATCH_RECORDS_MAX": Setting(
         meaning="records in one group commit",

@@ -30,6 +30,7 @@ Connection = sqlite3.Connection
 Error = sqlite3.Error
 IntegrityError = sqlite3.IntegrityError
 OperationalError = sqlite3.OperationalError
+DamageError = sqlite3.DatabaseError  # malformed, or no database; also the base of the others
 VERSION = sqlite3.sqlite_version
 
 BUSY_TIMEOUT_MS = 5_000

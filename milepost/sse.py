@@ -7,7 +7,10 @@ Rules of this file:
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from milepost.errors import UnavailableError
+
 HEARTBEAT = b": still here\n\n"
+EVENT_BYTES_MAX = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,9 @@ async def events(lines: AsyncIterator[bytes]) -> AsyncIterator[Event]:
         value = value.removeprefix(b" ")
         if field == b"event":
             name = value.decode("utf-8", "replace")
+        elif field == b"data" and len(data) + len(value) > EVENT_BYTES_MAX:
+            msg = f"an event of more than {EVENT_BYTES_MAX} bytes"
+            raise UnavailableError(msg)
         elif field == b"data":
             data = data + b"\n" + value if data else value
         elif field == b"id":

@@ -67,6 +67,7 @@ class PullRequest:
     generation: Generation
     cursors: Mapping[StreamId, Cursor] = field(default_factory=dict)
     acknowledged: Mapping[StreamId, Cursor] = field(default_factory=dict)
+    ended: frozenset[LifeId] = frozenset()  # lives whose last meter is safe
     limit_bytes: int = LIMIT_BYTES_DEFAULT
     wait_ms: int = 0
 
@@ -76,6 +77,7 @@ class PullRequest:
             "reader": [self.reader, self.generation],
             "cursors": _cursors_json(self.cursors),
             "acknowledged": _cursors_json(self.acknowledged),
+            "ended": sorted(life.hex() for life in self.ended),
             "limit_bytes": self.limit_bytes,
             "wait_ms": self.wait_ms,
         }
@@ -187,6 +189,7 @@ def parse_request(document: Any) -> PullRequest:
         generation=Generation(_integer(reader[1], "reader")),
         cursors=_cursors(told.get("cursors", {}), "cursors"),
         acknowledged=_cursors(told.get("acknowledged", {}), "acknowledged"),
+        ended=_lives(told.get("ended", [])),
         limit_bytes=min(
             _integer(told.get("limit_bytes", LIMIT_BYTES_DEFAULT), "limit_bytes"), LIMIT_BYTES_MAX
         ),
@@ -290,6 +293,14 @@ def _cursors(value: Any, what: str) -> dict[StreamId, Cursor]:
             raise RejectedError(msg)
         found[_stream_id(stream)] = Cursor(Seq(_integer(at[0], what)), _chain(at[1]))
     return found
+
+
+def _lives(value: Any) -> frozenset[LifeId]:
+    told = _list(value, "ended")
+    if len(told) > STREAMS_MAX:
+        msg = f"ended: more than {STREAMS_MAX} lives"
+        raise RejectedError(msg)
+    return frozenset(LifeId(hex_bytes(each, ID_BYTES, "ended")) for each in told)
 
 
 def _stream_id(value: Any) -> StreamId:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,14 @@ from regional_logger.links.table import LinkTable
 from regional_logger.meter import LifeInfo, Meter
 from regional_logger.readers import ReaderBook
 from regional_logger.replication import StreamKeeper
-from regional_logger.retire import Retirement
+from regional_logger.retire import Retirement, remove_stillborn
 from regional_logger.shelf import Shelf
 from regional_logger.stream import Origin
 
 CLOCK = SystemClock()
 BACKOFF_SECONDS_MAX = 10.0
 RETIRE_SECONDS = 60.0
+DESCRIPTORS_KEPT = 512
 
 
 async def main(config: Config) -> None:
@@ -46,6 +48,7 @@ async def main(config: Config) -> None:
         stack.enter_context(sole_holder(config.data / "edge.lock", f"the folder {config.data}"))
         folder = config.data / "log"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        remove_stillborn(folder)
         keyring, bell = Keyring(), Bell()
         litestream = (
             Litestream(Path(config.litestream_socket), config.replica_url)
@@ -57,7 +60,13 @@ async def main(config: Config) -> None:
         journal = await _journal(stack, config, keyring=keyring, bell=bell, litestream=litestream)
         shelf = Shelf(folder)
         stack.push_async_callback(shelf.close)
-        handover = Handover(Source(config.region, config.machine), shelf, ReaderBook(folder), bell)
+        handover = Handover(
+            Source(config.region, config.machine),
+            shelf=shelf,
+            readers=ReaderBook(folder),
+            bell=bell,
+            clock=CLOCK,
+        )
         private = private_app(
             tokens=TokenBook.load(config.tokens_file),
             handover=handover,
@@ -132,7 +141,6 @@ async def _journal(
     life = LifeInfo(LifeId(system_entropy(ID_BYTES)), 0, CLOCK.now())
     meter = Meter(folder, life)
     stack.callback(meter.close)
-    keeper = StreamKeeper(litestream, config.region, config.machine)
     journal = Journal(
         Origin(
             folder=folder,
@@ -145,6 +153,7 @@ async def _journal(
         keyring=keyring,
         limits=Limits(
             queue_records_max=config.queue_records_max,
+            queue_bytes_max=config.queue_bytes_max,
             batch_records_max=config.batch_records_max,
             stream_bytes_max=config.stream_bytes_max,
             stream_age_ms_max=config.stream_age_ms_max,
@@ -152,9 +161,7 @@ async def _journal(
         bell=bell,
         clock=CLOCK,
         entropy=system_entropy,
-        opened=keeper.opened,
-        closing=keeper.closing,
-        self_checkpointing=litestream is None,
+        keeper=StreamKeeper(litestream, config.region, config.machine),
     )
     stack.push_async_callback(journal.close)
     await journal.start()
@@ -172,7 +179,14 @@ def _door(config: Config, table: LinkTable, keyring: Keyring, journal: Journal) 
         client_ip=config.client_ip,
         durable=config.durable,
         budget_seconds=config.accept_budget_seconds,
+        connections_max=connections_max(),
     )
+
+
+def connections_max() -> int:
+    """Return how many visitors may be connected, so that descriptors are left for the log."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(soft // 2, soft - DESCRIPTORS_KEPT)
 
 
 def _reasons(keyring: Keyring, feed: FeedFollower) -> Reasons:

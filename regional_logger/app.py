@@ -11,6 +11,8 @@ from milepost.tokens import ACKNOWLEDGE, PULL, TokenBook
 from milepost.wire import parse_request
 from regional_logger.handover import Handover
 
+PULL_BYTES_MAX = 8 << 20  # cursors and acknowledgements of all streams that one machine may have
+
 
 def private_app(
     *,
@@ -23,12 +25,14 @@ def private_app(
 
     async def pull(request: web.Request) -> web.Response:
         asked = parse_request(await json_body(request))
-        if asked.acknowledged:
-            principal_of(request).require(ACKNOWLEDGE)
-        answer = await handover.pull(asked)
+        principal = principal_of(request)
+        if asked.acknowledged or asked.ended:
+            principal.require(ACKNOWLEDGE)
+        may_acknowledge = ACKNOWLEDGE in principal.scopes
+        answer = await handover.pull(asked, may_acknowledge=may_acknowledge)
         return json_response(answer.to_json())
 
-    app = new_app(entropy, tokens)
+    app = new_app(entropy, tokens, body_bytes_max=PULL_BYTES_MAX)
     app.router.add_post("/v1/pull", guarded(PULL, pull))
     add_health(app, reasons)
     return app

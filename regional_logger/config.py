@@ -1,5 +1,6 @@
 """The edge's settings, read once."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ class Config:
     addresses: str
     client_ip: str
     queue_records_max: int
+    queue_bytes_max: int
     batch_records_max: int
     stream_bytes_max: int
     stream_age_ms_max: int
@@ -63,10 +65,18 @@ class Config:
                 durable=read.text("ACCEPT") == "durable",
                 accept_budget_seconds=read.integer("ACCEPT_BUDGET_MS") / 1000,
                 addresses=read.text("ADDRESSES"),
-                client_ip=read.text("CLIENT_IP"),
+                client_ip=_client_ip(read),
                 queue_records_max=read.integer("QUEUE_RECORDS_MAX"),
+                queue_bytes_max=read.integer("QUEUE_MB") * MEGABYTE,
                 batch_records_max=read.integer("BATCH_RECORDS_MAX"),
                 stream_bytes_max=read.integer("STREAM_MB") * MEGABYTE,
                 stream_age_ms_max=read.integer("STREAM_HOURS") * HOUR_MS,
                 log_keep_ms=read.integer("LOG_KEEP_HOURS") * HOUR_MS,
             )
+
+
+def _client_ip(read: EnvReader) -> str:
+    text = read.text("CLIENT_IP")
+    if not re.fullmatch(r"peer|fly|forwarded:[1-9]", text):
+        read.fault("CLIENT_IP", f"want peer, fly, or forwarded:1 to forwarded:9, got {text!r}")
+    return text

@@ -11,25 +11,28 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from milepost.clock import Clock
-from milepost.errors import InvariantError
-from milepost.http import quiet_server_logger
 from milepost.logs import get_log
-from milepost.vocabulary import Region
+from milepost.vocabulary import Millis, Region
 from regional_logger.decide import Decision, FindLink, decide
+from regional_logger.front import SERVER_NAME, Front
 from regional_logger.journal import Journal
 from regional_logger.keyring import Keyring
 from regional_logger.remember import Visit, client_address, remember
 
 log = get_log(__name__)
 
-KEEPALIVE_SECONDS = 75.0
-
 REDIRECT_HEADERS = {
     "Cache-Control": "private, no-cache",
     "Access-Control-Allow-Origin": "*",
+    "Server": SERVER_NAME,
 }
-PAGE_HEADERS = {"Cache-Control": "no-store", "Content-Type": "text/plain; charset=utf-8"}
+PAGE_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Type": "text/plain; charset=utf-8",
+    "Server": SERVER_NAME,
+}
 PREFLIGHT_HEADERS = {
+    "Server": SERVER_NAME,
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
     "Access-Control-Allow-Headers": "*",
@@ -49,26 +52,19 @@ class Door:
     client_ip: str
     durable: bool
     budget_seconds: float
+    connections_max: int
 
     def server(self) -> web.Server:
         """Return the server to listen with."""
-        return web.Server(
-            self.answer,
-            access_log=None,
-            logger=quiet_server_logger(),
-            keepalive_timeout=KEEPALIVE_SECONDS,
-        )
+        return Front(self.answer, connections_max=self.connections_max)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Decide, remember, answer."""
+        decision = decide(request.method, request.raw_path, request.host, self.find_link)
         try:
-            decision = decide(request.method, request.raw_path, request.host, self.find_link)
             await self._record(request, decision)
-        except InvariantError:
-            raise
-        except Exception:  # the visitor comes first, whatever is wrong with us
-            log.exception("visit.failed")
-            return web.Response(status=404, text="Nothing is linked at this address.\n")
+        except Exception:  # the visitor comes first, whatever is wrong with the record
+            log.exception("record.failed")
         return respond(request.method, decision)
 
     async def _record(self, request: web.BaseRequest, decision: Decision) -> None:
@@ -76,6 +72,14 @@ class Door:
         if decision.kind is None:
             self.journal.exclude(now)
             return
+        done = self._offer(request, decision, now)
+        if done is not None:
+            await self._wait(done, now)
+
+    def _offer(
+        self, request: web.BaseRequest, decision: Decision, now: Millis
+    ) -> asyncio.Future[None] | None:
+        """Hand the visit's record to the journal; count it as shed if it cannot be made."""
         epoch = self.keyring.epoch_at(now)
         visit = Visit(
             time=now,
@@ -85,26 +89,28 @@ class Door:
             headers=request.headers,
             address=client_address(request.headers, request.remote or "", self.client_ip),
         )
-        memory = remember(
-            visit,
-            decision,
-            region=self.region,
-            salt=self.keyring.salt_of(epoch),
-            addresses=self.addresses,
-        )
-        done = self.journal.offer(memory, epoch)
-        if done is not None:
-            await self._wait(done, visit)
+        try:
+            memory = remember(
+                visit,
+                decision,
+                region=self.region,
+                salt=self.keyring.salt_of(epoch),
+                addresses=self.addresses,
+            )
+        except Exception:
+            self.journal.shed(now)
+            raise
+        return self.journal.offer(memory, epoch)
 
-    async def _wait(self, done: asyncio.Future[None], visit: Visit) -> None:
-        if not self.durable:
-            self.journal.late(visit.time)
+    async def _wait(self, done: asyncio.Future[None], moment: Millis) -> None:
+        if not self.durable or self.journal.troubled:
+            self.journal.late(moment)
             return
         try:
             async with asyncio.timeout(self.budget_seconds):
                 await done
         except TimeoutError:
-            self.journal.late(visit.time)
+            self.journal.late(moment)
 
 
 def respond(method: str, decision: Decision) -> web.Response:

@@ -7,16 +7,21 @@ harmless: reading changes nothing, and acknowledging is only ever repeated.
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from milepost import __version__
 from milepost.batch import Batch, first_chain
+from milepost.clock import Clock
+from milepost.errors import ServiceError, UnavailableError
 from milepost.sqlite import Error
 from milepost.vocabulary import Region, Seq, StreamId
 from milepost.wire import Cursor, PullAnswer, PullRequest, StreamHead
 from regional_logger.bell import Bell
-from regional_logger.readers import ReaderBook
+from regional_logger.readers import Asking, ReaderBook
 from regional_logger.shelf import Contents, Shelf
+
+PULLS_MAX = 8  # each may hold its limit in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +43,41 @@ class _Gathered:
 class Handover:
     """Answers pulls."""
 
-    def __init__(self, source: Source, shelf: Shelf, readers: ReaderBook, bell: Bell) -> None:
+    def __init__(
+        self, source: Source, *, shelf: Shelf, readers: ReaderBook, bell: Bell, clock: Clock
+    ) -> None:
         self._source = source
+        self._clock = clock
+        self._pulling = 0
         self._shelf = shelf
         self._readers = readers
         self._bell = bell
         self._turn = 0
 
-    async def pull(self, request: PullRequest) -> PullAnswer:
+    async def pull(self, request: PullRequest, *, may_acknowledge: bool) -> PullAnswer:
         """Answer *request*, after a while if there is nothing yet."""
-        self._readers.admit(request.reader, request.generation)
+        asking = Asking(request.reader, request.generation, may_acknowledge)
+        self._readers.admit(asking, self._clock.now())
+        with self._one_of_few():
+            return await self._wait_and_gather(request)
+
+    @contextlib.contextmanager
+    def _one_of_few(self) -> Iterator[None]:
+        if self._pulling >= PULLS_MAX:
+            msg = f"{PULLS_MAX} pulls are being answered; ask again"
+            raise UnavailableError(msg)
+        self._pulling += 1
+        try:
+            yield
+        finally:
+            self._pulling -= 1
+
+    async def _wait_and_gather(self, request: PullRequest) -> PullAnswer:
         ends = asyncio.get_running_loop().time() + request.wait_ms / 1000
         while True:
             news = self._bell.hear()
             contents = await self._shelf.contents()
-            self._readers.acknowledge(request.acknowledged, contents.heads)
+            self._readers.acknowledge(request, contents.heads, contents.lives)
             found = await self._gather(request, contents.heads)
             left = ends - asyncio.get_running_loop().time()
             if found.batches or left <= 0 or self._bell.closed:
@@ -88,7 +113,7 @@ class Handover:
                 found.forks.append(head.id)
                 return 0
             batches = await self._shelf.batches(head.id, after.seq, share)
-        except Error:  # this file's own trouble: named, and the others go on
+        except (Error, ServiceError, OSError):  # this file alone: named, and the others go on
             found.unreadable.append(self._shelf.path_of(head.id).name)
             return 0
         found.batches += batches

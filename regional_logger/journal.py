@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -31,6 +31,7 @@ from regional_logger.counts import Counts
 from regional_logger.keyring import Keyring
 from regional_logger.meter import Meter
 from regional_logger.remember import Memory
+from regional_logger.replication import StreamKeeper
 from regional_logger.stream import Draft, Origin, StreamWriter
 
 log = get_log(__name__)
@@ -39,11 +40,13 @@ log = get_log(__name__)
 # batch ends before the worst that JSON can make of its texts would not fit.
 BATCH_BYTES_MAX = BOX_OPENED_BYTES_MAX - (64 << 10)
 CHAR_BYTES_MAX = 6  # a control character, written \u0000; UTF-8 needs at most 4
+RECORD_MEMORY = 1_000  # the objects around its texts
 RECORD_BYTES_LEAST = 400  # numbers, hashes, and what stands between columns
 TALLY_SECONDS = 10.0  # how long counts may wait when no record takes them along
 RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 0.05, 5.0
 NO_KEYS_SECONDS = 0.1
 CLOSE_SECONDS = 10.0
+RELEASE_SECONDS_MAX = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ class Limits:
     """How much may wait, stand in one batch, and stand in one stream."""
 
     queue_records_max: int
+    queue_bytes_max: int
     batch_records_max: int
     stream_bytes_max: int
     stream_age_ms_max: int
@@ -62,6 +66,7 @@ class Pending:
 
     memory: Memory
     epoch: PublicEpoch | None
+    size: int  # about what it takes in memory
     done: asyncio.Future[None]
 
 
@@ -78,47 +83,57 @@ class Journal:
         bell: Bell,
         clock: Clock,
         entropy: Entropy,
-        opened: Callable[[StreamWriter], None],
-        closing: Callable[[StreamWriter], Awaitable[None]],
-        self_checkpointing: bool,
+        keeper: StreamKeeper,
     ) -> None:
-        """Make a journal.  *opened* and *closing* tell litestream's keeper of streams."""
         self._origin, self._limits = origin, limits
         self._meter, self._keyring, self._bell = meter, keyring, bell
         self._clock, self._entropy = clock, entropy
-        self._opened, self._closing = opened, closing
-        self._self_checkpointing = self_checkpointing
+        self._keeper = keeper
         self._counts = Counts()
         self._queue: deque[Pending] = deque()
+        self._queue_bytes = 0
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stream-writer")
         self._stream: StreamWriter | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self._draining = False
         self._task: asyncio.Task[None] | None = None
+        self.troubled = False  # the disk refuses: waiting for it would help nobody
 
     # What the door calls.
 
     def offer(self, memory: Memory, epoch: PublicEpoch | None) -> asyncio.Future[None] | None:
         """Take a record in; return what resolves when it is durable, or None if it is shed."""
         moment = memory.record.time
-        if len(self._queue) >= self._limits.queue_records_max:
-            self._meter.shed(moment)
-            self._counts.shed(moment)
-            metrics.SHED.inc()
+        size = _memory(memory.record)
+        if self._is_full(size):
+            self.shed(moment)
             return None
         self._meter.accept(moment)
         metrics.ACCEPTED.inc()
-        pending = Pending(memory, epoch, asyncio.get_running_loop().create_future())
+        pending = Pending(memory, epoch, size, asyncio.get_running_loop().create_future())
         self._queue.append(pending)
+        self._queue_bytes += size
         self._wake.set()
         return pending.done
+
+    def _is_full(self, size: int) -> bool:
+        return (
+            len(self._queue) >= self._limits.queue_records_max
+            or self._queue_bytes + size > self._limits.queue_bytes_max
+        )
 
     def exclude(self, moment: Millis) -> None:
         """Count a visit that is by rule not recorded."""
         self._meter.exclude(moment)
         self._counts.excluded(moment)
         metrics.EXCLUDED.inc()
+
+    def shed(self, moment: Millis) -> None:
+        """Count a visit that is answered but not kept."""
+        self._meter.shed(moment)
+        self._counts.shed(moment)
+        metrics.SHED.inc()
 
     def late(self, moment: Millis) -> None:
         """Count a record whose answer leaves before its commit."""
@@ -209,6 +224,7 @@ class Journal:
             if batch and size > BATCH_BYTES_MAX:
                 break
             batch.append(self._queue.popleft())
+            self._queue_bytes -= pending.size
         metrics.QUEUED.set(len(self._queue))
         return batch
 
@@ -230,8 +246,10 @@ class Journal:
         begun = time.monotonic()
         while not await self._try(draft):
             metrics.COMMIT_FAILURES.inc()
+            self.troubled = True
             await self._clock.sleep(pause)
             pause = min(pause * 2, RETRY_SECONDS_MAX)
+        self.troubled = False
         metrics.COMMIT_SECONDS.observe(time.monotonic() - begun)
         self._bell.ring()
         await self._turn_over_if_due()
@@ -247,7 +265,7 @@ class Journal:
             log.warning("commit.failed", reason=str(error), error=type(error).__name__)
             self._abandon()
             return False
-        if self._self_checkpointing:
+        if not self._keeper.replicates:
             await loop.run_in_executor(self._thread, self._stream.checkpoint)
         return True
 
@@ -259,7 +277,8 @@ class Journal:
         self._stream = writer
         metrics.STREAMS.inc()
         log.info("stream.opened", stream=stream.hex())
-        self._opened(writer)
+        self._meter.keep()
+        self._keeper.opened(writer)
         self._bell.ring()
 
     def _abandon(self) -> None:
@@ -290,16 +309,23 @@ class Journal:
 
     async def _leave(self, stream: StreamWriter, *, failed: bool = False) -> None:
         """Close *stream*; litestream lets go of it first, unless it failed."""
-        if not failed:
-            await self._closing(stream)
+        if failed:
+            self._keeper.failed(stream)
+        else:
+            await self._release(stream)
         await asyncio.get_running_loop().run_in_executor(self._thread, stream.close)
         log.info("stream.closed", stream=stream.id.hex(), failed=failed)
         self._bell.ring()
 
+    async def _release(self, stream: StreamWriter) -> None:
+        """Have litestream let go; visitors of a machine that restarts wait for it but shortly."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RELEASE_SECONDS_MAX if self._draining else None):
+                await self._keeper.closing(stream)
 
-def _bytes_at_most(record: Record) -> int:
-    """Return a size that *record* cannot exceed in a box, whatever its texts are."""
-    texts = (
+
+def _texts(record: Record) -> tuple[str | None, ...]:
+    return (
         record.host,
         record.path,
         record.target,
@@ -312,4 +338,16 @@ def _bytes_at_most(record: Record) -> int:
         record.ulid,
         record.arguments,
     )
-    return RECORD_BYTES_LEAST + CHAR_BYTES_MAX * sum(len(text) for text in texts if text)
+
+
+def _bytes_at_most(record: Record) -> int:
+    """Return a size that *record* cannot exceed in a box, whatever its texts are."""
+    chars = sum(len(text) for text in _texts(record) if text)
+    return RECORD_BYTES_LEAST + CHAR_BYTES_MAX * chars
+
+
+def _memory(record: Record) -> int:
+    """Return about what *record* takes while it waits."""
+    return RECORD_MEMORY + sum(
+        len(text) if text.isascii() else 4 * len(text) for text in _texts(record) if text
+    )

@@ -5,6 +5,9 @@ answered, by writing eight bytes to memory; the kernel keeps them whatever
 becomes of the process.  What a dead life's meter holds beyond the tallies of
 its streams died uncommitted.
 
+On a disk that takes no file the page is plain memory, because visitors come
+first, and moves to disk as soon as there is room.
+
     header  "MPMETER1" life(16) worker(8) started_ms(8)
     rows    hour_ms(8) accepted(8) shed(8) excluded(8), unused ones all zero
 """
@@ -18,13 +21,16 @@ from pathlib import Path
 
 from milepost.batch import ID_BYTES, hour_of
 from milepost.errors import UnavailableError
+from milepost.logs import get_log
 from milepost.vocabulary import LifeId, Millis
 from milepost.wire import Life, MeterRow
+
+log = get_log(__name__)
 
 MAGIC = b"MPMETER1"
 HEADER = struct.Struct("<8s16sQQ")
 ROW = struct.Struct("<QQQQ")
-HOURS_AT_FIRST = 500  # twenty days in 16 KB; grows by as much when they are over
+HOURS = 500  # twenty days in 16 KB; then the oldest, told long ago, make room
 SUFFIX = ".meter"
 
 _COUNT = struct.Struct("<Q")
@@ -46,15 +52,25 @@ class Meter:
     def __init__(self, folder: Path, life: LifeInfo) -> None:
         self.life = life
         self.path = folder / f"{life.id.hex()}{SUFFIX}"
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        # Held for as long as the life lasts: that is how others know it does.
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        size = HEADER.size + HOURS_AT_FIRST * ROW.size
-        os.posix_fallocate(self._descriptor, 0, size)  # so that a full disk cannot stop it
-        self._map = mmap.mmap(self._descriptor, size)
+        self._descriptor: int | None = None
+        self._map = mmap.mmap(-1, HEADER.size + HOURS * ROW.size)
         HEADER.pack_into(self._map, 0, MAGIC, life.id, life.worker, life.started_ms)
         self._row_at = HEADER.size - ROW.size
         self._hour = -1
+        self.keep()
+
+    def keep(self) -> None:
+        """Move the page to disk, if it is not there and there is room."""
+        if self._descriptor is not None:
+            return
+        try:
+            descriptor, kept = _preallocated(self.path, len(self._map))
+        except OSError as error:
+            log.warning("meter.not_kept", reason=error.strerror)
+            return
+        kept[:] = self._map[:]
+        self._map.close()
+        self._descriptor, self._map = descriptor, kept
 
     def accept(self, now: Millis) -> None:
         """Count a visit whose record is taken in."""
@@ -71,7 +87,8 @@ class Meter:
     def close(self) -> None:
         """End the life.  The page stays."""
         self._map.close()
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
     def _add(self, now: Millis, offset: int) -> None:
         hour = hour_of(now)
@@ -81,19 +98,29 @@ class Meter:
         _COUNT.pack_into(self._map, at, _COUNT.unpack_from(self._map, at)[0] + 1)
 
     def _open_row(self, hour: int) -> None:
-        """Find the row of *hour*, or begin it behind the last one."""
-        at = HEADER.size
-        while at < len(self._map):
-            (found,) = _COUNT.unpack_from(self._map, at)
-            if found in (hour, 0):
-                break
-            at += ROW.size
+        """Find the row of *hour*, or take an unused one, or that of the oldest hour."""
+        places = range(HEADER.size, len(self._map), ROW.size)
+        hours = [_COUNT.unpack_from(self._map, at)[0] for at in places]
+        if hour not in hours:  # unused rows are hour 0, the least of all
+            at = places[hours.index(min(hours))]
+            ROW.pack_into(self._map, at, hour, 0, 0, 0)
         else:
-            size = len(self._map) + HOURS_AT_FIRST * ROW.size
-            os.posix_fallocate(self._descriptor, 0, size)
-            self._map.resize(size)
-        _COUNT.pack_into(self._map, at, hour)
+            at = places[hours.index(hour)]
         self._row_at, self._hour = at, hour
+
+
+def _preallocated(path: Path, size: int) -> tuple[int, mmap.mmap]:
+    """Return a new file with room for *size* bytes, and its mapping."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        # Held for as long as the life lasts: that is how others know it does.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.posix_fallocate(descriptor, 0, size)  # writing to it later needs no room
+        return descriptor, mmap.mmap(descriptor, size)
+    except OSError:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+        raise
 
 
 def read_meter(path: Path) -> Life:
@@ -109,7 +136,9 @@ def read_meter(path: Path) -> Life:
     if magic != MAGIC or life.hex() != path.name.removesuffix(SUFFIX):
         msg = f"{path.name}: not a meter"
         raise UnavailableError(msg)
-    rows = ROW.iter_unpack(content[HEADER.size : len(content) - (len(content) - HEADER.size) % 32])
+    rows = ROW.iter_unpack(
+        content[HEADER.size : len(content) - (len(content) - HEADER.size) % ROW.size]
+    )
     return Life(
         id=LifeId(life[:ID_BYTES]),
         worker=worker,

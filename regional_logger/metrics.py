@@ -17,6 +17,9 @@ BATCH_RECORDS = Histogram(
 COMMIT_FAILURES = Counter(
     "milepost_commit_failures_total", "Commits that failed and went into a new stream"
 )
+REFUSED_CONNECTIONS = Counter(
+    "milepost_connections_refused_total", "Visitors' connections closed because there were too many"
+)
 QUEUED = Gauge("milepost_queue_records", "Records that wait in memory for the log")
 STREAMS = Counter("milepost_streams_opened_total", "Streams begun since the process started")
 RETIRED = Counter("milepost_streams_retired_total", "Streams deleted after acknowledgement")

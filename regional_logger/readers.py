@@ -4,25 +4,39 @@ A generation is when a combined database was made or restored.  A lower one than
 was seen before is an aggregator back from the dead: it may read nothing and
 acknowledge nothing, for what it knows is not what is safe.
 
-Acknowledgements of closed streams are files beside them, `<stream>.acknowledged`,
-so that they survive a restart; the file's time begins the time it is still kept.
+Acknowledgements of closed streams and ended lives are files beside them,
+`<id>.acknowledged`, so that they survive a restart; the file's time begins the
+time that is still kept.  A higher generation knows less than the one before it:
+everything that was acknowledged has to be acknowledged again.
 """
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from milepost.errors import ConflictError
 from milepost.logs import get_log
-from milepost.vocabulary import Generation, StreamId
-from milepost.wire import Cursor, StreamHead
+from milepost.vocabulary import Generation, Millis
+from milepost.wire import Life, PullRequest, StreamHead
 
 log = get_log(__name__)
 
 SUFFIX = ".acknowledged"
 FILE = "readers.json"
 READERS_MAX = 16
+GENERATION_AHEAD_MS_MAX = 60 * 60 * 1000  # as far as clocks may differ
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who pulls."""
+
+    reader: str
+    generation: Generation
+    may_acknowledge: bool
 
 
 class ReaderBook:
@@ -32,34 +46,76 @@ class ReaderBook:
         self._folder = folder
         self._path = folder / FILE
         self._generations: dict[str, int] = {}
-        if self._path.exists():
-            self._generations = orjson.loads(self._path.read_bytes())
+        self._damaged = False
+        try:
+            self._generations = dict(orjson.loads(self._path.read_bytes()))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, TypeError) as error:
+            self._damaged = True  # visitors are answered all the same
+            log.warning("readers.damaged", file=FILE, reason=type(error).__name__)
 
-    def admit(self, reader: str, generation: Generation) -> None:
-        """Let *reader* go on, unless it is older than one seen before."""
+    def admit(self, asking: Asking, now: Millis) -> None:
+        """Let a reader go on, unless it is older than one seen before.
+
+        Only one that may acknowledge is remembered: for the others there is
+        nothing that an older copy of them could harm.
+        """
+        reader, generation = asking.reader, asking.generation
+        if generation > now + GENERATION_AHEAD_MS_MAX:
+            msg = f"generation {generation} of {reader!r} lies in the future"
+            raise ConflictError(msg)
+        if self._damaged:
+            msg = f"{FILE} is damaged: remove it if no older copy of the aggregator can come back"
+            raise ConflictError(msg)
         highest = self._generations.get(reader, 0)
         if generation < highest:
             msg = f"generation {generation} of {reader!r} is older than {highest}, seen here before"
             raise ConflictError(msg)
-        if generation == highest:
+        if generation == highest or not asking.may_acknowledge:
             return
         if reader not in self._generations and len(self._generations) >= READERS_MAX:
             msg = f"{READERS_MAX} readers are known here; remove {FILE} to begin anew"
             raise ConflictError(msg)
         self._generations[reader] = generation
+        try:
+            for mark in self._folder.glob(f"*{SUFFIX}"):
+                mark.unlink()
+            self._write()
+        except OSError as error:
+            # What is acknowledged may be what makes room, so this life goes on with it.
+            log.warning("readers.not_written", reason=error.strerror)
+
+    def _write(self) -> None:
         draft = self._path.with_suffix(".tmp")
-        draft.write_bytes(orjson.dumps(self._generations))
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(orjson.dumps(self._generations))
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(self._path)
 
     def acknowledge(
-        self, acknowledged: Mapping[StreamId, Cursor], heads: Iterable[StreamHead]
+        self, request: PullRequest, heads: Iterable[StreamHead], lives: Iterable[Life]
     ) -> None:
-        """Note which closed streams are safe to their very end."""
+        """Note which closed streams are safe to their very end, and which ended lives."""
+        if request.generation < self._generations.get(request.reader, 0):
+            return  # a newer copy came while this one waited
         for head in heads:
-            told = acknowledged.get(head.id)
-            if head.open or told is None or told != (head.last_seq, head.last_chain):
-                continue
-            mark = self._folder / f"{head.id.hex()}{SUFFIX}"
-            if not mark.exists():
-                mark.touch()
-                log.info("stream.acknowledged", stream=head.id.hex(), seq=head.last_seq)
+            told = request.acknowledged.get(head.id)
+            if not head.open and told == (head.last_seq, head.last_chain):
+                self._mark(head.id)
+        for life in lives:
+            if not life.alive and life.id in request.ended:
+                self._mark(life.id)
+
+    def _mark(self, what: bytes) -> None:
+        mark = self._folder / f"{what.hex()}{SUFFIX}"
+        if mark.exists():
+            return
+        try:
+            mark.touch(mode=0o600)
+        except OSError as error:  # it will be acknowledged again
+            log.warning("acknowledgement.not_kept", reason=error.strerror)
+        else:
+            log.info("acknowledgement.kept", id=what.hex())

@@ -5,7 +5,6 @@ Rules of this file:
 - Every text is bounded; what was longer is cut and named in `cut`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -16,7 +15,7 @@ from milepost.visitor import canonical_address, visitor_hash
 from milepost.vocabulary import Millis, Region, Salt
 from regional_logger.decide import Decision
 
-FLY_CLIENT_IP = "Fly-Client-IP"
+FLY_CLIENT_IP, FORWARDED = "Fly-Client-IP", "forwarded:"
 EXPLICIT_TAGS = ("ref", "source", "utm_source")
 QUERY_FIELDS_MAX = 64
 TEXT_CHARS_MAX = 1_024
@@ -39,7 +38,7 @@ class Visit:
     method: str
     raw_target: str
     host: str
-    headers: Mapping[str, str]
+    headers: CIMultiDictProxy[str]
     address: str  # never kept as it is
 
 
@@ -55,17 +54,25 @@ def client_address(headers: CIMultiDictProxy[str], peer: str, source: str) -> st
     """Return who the visitor is; *source* is the setting CLIENT_IP.
 
     Fly.io's proxy overwrites its header.  One that comes twice did not come
-    from there, and then the peer is all that is known.
+    from there, and then the peer is all that is known.  `forwarded:N` counts N
+    proxies from the right end of X-Forwarded-For, since what is further to the
+    left was written by whoever came.
     """
-    told = headers.getall(FLY_CLIENT_IP, []) if source == "fly" else []
-    return told[0] if len(told) == 1 else peer
+    told: list[str] = []
+    if source == "fly":
+        told = headers.getall(FLY_CLIENT_IP, [])
+    elif source.startswith(FORWARDED):
+        proxies = int(source.removeprefix(FORWARDED))
+        hops = ",".join(headers.getall("X-Forwarded-For", [])).split(",")
+        told = [hops[-proxies].strip()] if len(hops) >= proxies else []
+    return told[0] if len(told) == 1 and canonical_address(told[0]) else peer
 
 
 def remember(
     visit: Visit, decision: Decision, *, region: Region, salt: Salt | None, addresses: str
 ) -> Memory:
     """Return what is kept of *visit*; *addresses* is the setting of that name."""
-    opted_out = visit.headers.get("Sec-GPC") == "1" or visit.headers.get("DNT") == "1"
+    opted_out = _is_one(visit.headers, "Sec-GPC") or _is_one(visit.headers, "DNT")
     canonical = None if opted_out else canonical_address(visit.address)
     hashed = visitor_hash(salt, canonical) if salt and canonical else None
     texts, cut = _texts(visit)
@@ -98,6 +105,13 @@ def remember(
     )
     wanted = addresses == "all" or (addresses == "missing" and hashed is None)
     return Memory(record, canonical if wanted else None)
+
+
+def _is_one(headers: CIMultiDictProxy[str], name: str) -> bool:
+    """Tell whether any occurrence of a header says 1: in doubt, a wish not to be counted counts."""
+    if name not in headers:
+        return False
+    return any(part.strip() == "1" for line in headers.getall(name) for part in line.split(","))
 
 
 def _texts(visit: Visit) -> tuple[dict[str, str], list[str]]:

@@ -19,6 +19,7 @@ class StreamKeeper:
     def __init__(self, litestream: Litestream | None, region: str, machine: str) -> None:
         self._litestream = litestream
         self._place = f"{region}/{machine}"
+        self.replicates = litestream is not None  # then it alone checkpoints
 
     def opened(self, stream: StreamWriter) -> None:
         """Have *stream* replicated under a path of its own."""
@@ -33,3 +34,8 @@ class StreamKeeper:
             await self._litestream.release(stream.path)
         except ServiceError as error:  # it will be handed over all the same
             log.warning("replica.not_released", stream=stream.id.hex(), reason=str(error))
+
+    def failed(self, stream: StreamWriter) -> None:
+        """Have litestream end rather than touch a file that failed."""
+        if self._litestream is not None:
+            self._litestream.forget(stream.path)

@@ -1,11 +1,19 @@
-"""Forgetting: streams that are safe elsewhere are unlinked, and nothing else ever is."""
+"""Forgetting: what is safe elsewhere is unlinked, and nothing else ever is.
 
+A stream goes when it has been acknowledged to its end for as long as it is to
+be kept; a meter when its life's last counts have been, and no stream of that
+life is left.  What never held a batch because its creation was cut short goes
+at once.
+"""
+
+import contextlib
 from pathlib import Path
 
+from milepost import sqlite
 from milepost.clock import Clock
 from milepost.logs import get_log
-from milepost.vocabulary import Millis
-from regional_logger import metrics
+from milepost.vocabulary import LifeId, Millis
+from regional_logger import metrics, store
 from regional_logger.meter import SUFFIX as METER_SUFFIX
 from regional_logger.readers import SUFFIX as ACKNOWLEDGED_SUFFIX
 from regional_logger.shelf import Shelf
@@ -15,7 +23,7 @@ log = get_log(__name__)
 
 
 class Retirement:
-    """Unlinks acknowledged streams whose time is over."""
+    """Unlinks what is acknowledged and whose time is over."""
 
     def __init__(self, shelf: Shelf, clock: Clock, keep_ms: int) -> None:
         self._shelf = shelf
@@ -23,19 +31,16 @@ class Retirement:
         self._keep_ms = keep_ms
 
     async def step(self) -> None:
-        """Retire what is due, then the meters of lives that have no stream left."""
-        folder = self._shelf.folder
-        for mark in due(folder, self._clock.now(), self._keep_ms):
-            await self._retire(mark)
-        contents = await self._shelf.contents()
-        with_streams = {head.life for head in contents.heads}
-        for life in contents.lives:
-            if not life.alive and life.id not in with_streams and not contents.unreadable:
-                (folder / f"{life.id.hex()}{METER_SUFFIX}").unlink(missing_ok=True)
+        """Retire what is due: streams first, then the meters of lives that have none left."""
+        marks = due(self._shelf.folder, self._clock.now(), self._keep_ms)
+        for mark in marks:
+            await self._retire_stream(mark)
+        heads = (await self._shelf.contents()).heads
+        retire_meters(marks, {head.life for head in heads})
 
-    async def _retire(self, mark: Path) -> None:
+    async def _retire_stream(self, mark: Path) -> None:
         path = mark.with_suffix(SUFFIX)
-        if is_open(path):  # cannot be: only closed streams are acknowledged to their end
+        if not _exists(path) or is_open(path):
             return
         await self._shelf.forget(path)
         _unlink(path, mark)
@@ -43,13 +48,56 @@ class Retirement:
         log.info("stream.retired", stream=path.stem)
 
 
+def due(folder: Path, now: Millis, keep_ms: int) -> list[Path]:
+    """Return the marks of what has been kept for long enough since its acknowledgement."""
+    marks = sorted(folder.glob(f"*{ACKNOWLEDGED_SUFFIX}"))
+    return [mark for mark in marks if now - mark.stat().st_mtime_ns // 1_000_000 >= keep_ms]
+
+
+def retire_meters(marks: list[Path], with_streams: set[LifeId]) -> None:
+    """Unlink the meters among *marks* whose life has no stream any more; also stray marks."""
+    for mark in marks:
+        meter = mark.with_suffix(METER_SUFFIX)
+        if meter.exists() and LifeId(bytes.fromhex(meter.stem)) not in with_streams:
+            meter.unlink()
+            log.info("meter.retired", life=meter.stem)
+        if not meter.exists() and not mark.with_suffix(SUFFIX).exists():
+            mark.unlink(missing_ok=True)
+
+
+def remove_stillborn(folder: Path) -> None:
+    """Remove files that were to become streams when their process died.
+
+    A stream begins with a row about itself, in a file that has left its rollback
+    journal behind; before that, nothing can be in it.
+    """
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        with contextlib.suppress(OSError):  # what cannot be removed now is looked at again
+            if not is_open(path) and _is_stillborn(path):
+                remove_files(path)
+                log.info("stream.never_begun", stream=path.stem)
+
+
+def _is_stillborn(path: Path) -> bool:
+    if path.stat().st_size == 0 or path.with_name(f"{path.name}-journal").exists():
+        return True
+    try:
+        connection = sqlite.connect_read_only(path)
+    except sqlite.Error:
+        return False
+    try:
+        return connection.execute(store.STREAM).fetchone() is None
+    except sqlite.Error:  # damaged, or no stream at all: not ours to remove
+        return False
+    finally:
+        connection.close()
+
+
+def _exists(path: Path) -> bool:
+    return path.exists()
+
+
 def _unlink(path: Path, mark: Path) -> None:
     """Remove a stream, its mark last: what a crash leaves of it is removed next time."""
     remove_files(path)
     mark.unlink()
-
-
-def due(folder: Path, now: Millis, keep_ms: int) -> list[Path]:
-    """Return the marks of acknowledged streams that have been kept for long enough."""
-    marks = sorted(folder.glob(f"*{ACKNOWLEDGED_SUFFIX}"))
-    return [mark for mark in marks if now - mark.stat().st_mtime_ns // 1_000_000 >= keep_ms]

@@ -186,7 +186,7 @@ def is_open(path: Path) -> bool:
 
 def remove_files(path: Path) -> None:
     """Unlink the stream at *path* and everything beside it, the lock last."""
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     shutil.rmtree(path.with_name(f".{path.name}-litestream"), ignore_errors=True)
     path.with_suffix(LOCK_SUFFIX).unlink(missing_ok=True)

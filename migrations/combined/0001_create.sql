@@ -42,7 +42,8 @@ CREATE TABLE life (
     region     TEXT    NOT NULL,
     worker     INTEGER NOT NULL,
     started_ms INTEGER NOT NULL,
-    alive      INTEGER NOT NULL
+    alive      INTEGER NOT NULL,
+    present    INTEGER NOT NULL      -- 0: its source tells of it no longer
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE meter (

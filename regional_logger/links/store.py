@@ -9,11 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from milepost import sqlite
 from milepost.database import Writer, open_database
+from milepost.errors import DamagedError
 from milepost.links import FeedPlace, Link
+from milepost.logs import get_log
+from milepost.schema import create, load_schema
 from milepost.sqlite import Connection
 from milepost.vocabulary import LinkId, Position
 from regional_logger.links.news import Change
+
+log = get_log(__name__)
+
+DAMAGED = ".damaged"
+
+CHECK = "PRAGMA quick_check(1)"
 
 PLACE = "SELECT history, position FROM feed"
 
@@ -49,8 +59,18 @@ class ReplicaStore:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open the replica in *path*, which is made if it is not there."""
-        return cls(Writer(open_database(path, "replica"), checkpoints=True))
+        """Open the replica in *path*, which is made if it is not there.
+
+        It is a copy, and the visitor comes first: a damaged one is moved aside,
+        and on a disk that fails it is kept in memory.  The feed fills it again.
+        """
+        try:
+            connection = _open_or_begin_anew(path)
+        except (sqlite.Error, OSError) as error:
+            log.warning("replica.not_kept", reason=str(error))
+            connection = sqlite.connect(Path(":memory:"))
+            create(connection, load_schema("replica"))
+        return cls(Writer(connection, checkpoints=True))
 
     async def close(self) -> None:
         """Finish what runs, then close."""
@@ -81,6 +101,22 @@ class ReplicaStore:
             _move(db, change.place)
 
         await self._writer.transact(work)
+
+
+def _open_or_begin_anew(path: Path) -> Connection:
+    try:
+        connection = open_database(path, "replica")
+        (health,) = connection.execute(CHECK).fetchone()
+        if health == "ok":
+            return connection
+        connection.close()
+    except DamagedError as error:
+        health = str(error)
+    log.warning("replica.damaged", reason=health, moved_to=f"{path.name}{DAMAGED}")
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    path.replace(path.with_name(path.name + DAMAGED))
+    return open_database(path, "replica")
 
 
 def _read(db: Connection) -> Replica:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import nacl.bindings as sodium
@@ -10,8 +11,8 @@ from milepost.clock import SystemClock
 from milepost.config import Secret
 from milepost.epochs import EpochList, PublicEpoch
 from milepost.record import Record
-from milepost.vocabulary import Epoch, Generation, LifeId, Millis, Region, Salt
-from milepost.wire import PullAnswer, PullRequest
+from milepost.vocabulary import Epoch, Generation, LifeId, Millis, Region, Salt, StreamId
+from milepost.wire import LIMIT_BYTES_DEFAULT, Cursor, PullAnswer, PullRequest
 from regional_logger.bell import Bell
 from regional_logger.handover import Handover, Source
 from regional_logger.journal import Journal, Limits
@@ -25,6 +26,7 @@ from regional_logger.stream import Origin
 
 NOON = Millis(1_763_640_000_000)
 FAR = Millis(NOON * 2)
+NOTHING: Mapping[StreamId, Cursor] = {}
 EDGE_TOKEN = "milepost_" + "ab" * 32
 
 
@@ -68,11 +70,11 @@ class Edge:
         )
         bounds = {
             "queue_records_max": 1_000,
+            "queue_bytes_max": 10**9,
             "batch_records_max": 100,
             "stream_bytes_max": 10**9,
             "stream_age_ms_max": 10**12,
         }
-        keeper = StreamKeeper(None, "dfw", "m1")
         self.journal = Journal(
             self.origin,
             meter=self.meter,
@@ -81,13 +83,15 @@ class Edge:
             bell=self.bell,
             clock=SystemClock(),
             entropy=self.entropy,
-            opened=keeper.opened,
-            closing=keeper.closing,
-            self_checkpointing=True,
+            keeper=StreamKeeper(None, "dfw", "m1"),
         )
         self.shelf = Shelf(folder)
         self.handover = Handover(
-            Source(Region("dfw"), "m1"), self.shelf, ReaderBook(folder), self.bell
+            Source(Region("dfw"), "m1"),
+            shelf=self.shelf,
+            readers=ReaderBook(folder),
+            bell=self.bell,
+            clock=SystemClock(),
         )
 
     def entropy(self, size: int) -> bytes:
@@ -106,10 +110,28 @@ class Edge:
         memory = Memory(a_record(path), address)
         return self.journal.offer(memory, self.keyring.epoch_at(NOON))
 
-    async def pull(self, **fields: object) -> PullAnswer:
-        """Pull as a new aggregator would, or with *fields* of a request."""
-        asked = {"reader": "agg", "generation": Generation(1), **fields}
-        return await self.handover.pull(PullRequest(**asked))  # type: ignore[arg-type]
+    async def pull(
+        self,
+        *,
+        generation: int = 1,
+        cursors: Mapping[StreamId, Cursor] = NOTHING,
+        acknowledged: Mapping[StreamId, Cursor] = NOTHING,
+        ended: frozenset[LifeId] = frozenset(),
+        limit_bytes: int = LIMIT_BYTES_DEFAULT,
+        wait_ms: int = 0,
+        may_acknowledge: bool = True,
+    ) -> PullAnswer:
+        """Pull as a new aggregator would, but for what is given."""
+        request = PullRequest(
+            reader="agg",
+            generation=Generation(generation),
+            cursors=cursors,
+            acknowledged=acknowledged,
+            ended=ended,
+            limit_bytes=limit_bytes,
+            wait_ms=wait_ms,
+        )
+        return await self.handover.pull(request, may_acknowledge=may_acknowledge)
 
     def end_life(self) -> None:
         """Let go of the meter, as the end of the process does."""

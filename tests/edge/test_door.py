@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gzip
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from aiohttp import ClientSession
@@ -20,6 +22,7 @@ from milepost.visitor import visitor_hash
 from milepost.vocabulary import LinkId, Region, Scope
 from regional_logger.app import private_app
 from regional_logger.door import Door
+from regional_logger.meter import read_meter
 from tests.edge.kit import FAR, Edge
 
 MakeEdge = Callable[..., Edge]
@@ -39,6 +42,7 @@ def a_door(edge: Edge, *, durable: bool = True, budget_seconds: float = 5.0) -> 
         client_ip="peer",
         durable=durable,
         budget_seconds=budget_seconds,
+        connections_max=100,
     )
 
 
@@ -134,6 +138,59 @@ async def test_the_visitor_does_not_wait_for_a_log_that_stalls(make_edge: MakeEd
     assert sum(tally.count(",1,1,0,0]") + tally.count(",0,1,0,0]") for tally in tallies) == 1
 
 
+async def test_a_body_is_never_unpacked(visit: ClientSession) -> None:
+    """What a visitor sends along costs nothing, not even when it lies about its form."""
+    bomb = gzip.compress(bytes(20_000_000))
+    headers = {"Content-Encoding": "gzip"}
+    async with visit.post("/promo", data=bomb, headers=headers, allow_redirects=False) as response:
+        assert response.status == 302
+    headers = {"Content-Encoding": "br"}
+    async with visit.post("/promo", data=b"no", headers=headers, allow_redirects=False) as response:
+        assert response.status == 302
+
+
+async def test_one_connection_too_many_is_closed(edge: Edge) -> None:
+    """Those that are there stay."""
+    door = replace(a_door(edge), connections_max=1)
+    async with serving(door) as base_url:
+        assert base_url.port
+        first = await asyncio.open_connection("127.0.0.1", base_url.port)
+        second = await asyncio.open_connection("127.0.0.1", base_url.port)
+        refused = await read_end(second[0])
+        first[1].write(b"GET /promo HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = await first[0].readline()
+        first[1].close()
+        second[1].close()
+
+    assert refused == b""
+    assert b" 302 " in answer
+
+
+async def read_end(reader: asyncio.StreamReader) -> bytes:
+    """Return what comes before the connection ends, however it ends."""
+    with contextlib.suppress(ConnectionError):
+        return await reader.read(100)
+    return b""
+
+
+async def test_a_record_that_fails_costs_no_redirect(
+    edge: Edge, visit: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is counted as shed."""
+
+    def fail(*_: object, **__: object) -> None:
+        msg = "planted"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr("regional_logger.door.remember", fail)
+
+    async with visit.get("/promo", allow_redirects=False) as response:
+        assert response.status == 302
+
+    life = read_meter(edge.meter.path)
+    assert [(row.accepted, row.shed) for row in life.meter] == [(0, 1)]
+
+
 async def test_what_the_parser_refuses_is_counted_and_never_logged(
     edge: Edge, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -142,10 +199,13 @@ async def test_what_the_parser_refuses_is_counted_and_never_logged(
     async with serving(a_door(edge)) as base_url:
         reader, writer = await asyncio.open_connection("127.0.0.1", base_url.port)
         writer.write(b"GET / HTTP/9.9 what\r\n\r\n")
-        answer = await reader.read(100)
+        answer = await reader.read(1_000)
         writer.close()
 
-    assert b" 400 " in answer.splitlines()[0]
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b" 400 " in head.splitlines()[0]
+    assert body == b"Bad Request\n"
+    assert b"aiohttp" not in head
     assert MALFORMED._value.get() > before
     assert "127.0.0.1" not in caplog.text
     assert not logging.getLogger("milepost.http.server").propagate

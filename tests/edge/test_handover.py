@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from milepost.errors import ConflictError
-from milepost.vocabulary import Chain, Generation, Millis, Seq
+from milepost import sqlite
+from milepost.database import open_database
+from milepost.errors import ConflictError, UnavailableError
+from milepost.vocabulary import Chain, Millis, Seq
 from milepost.wire import Cursor
-from regional_logger.retire import Retirement
-from tests.edge.kit import Edge
+from regional_logger.handover import PULLS_MAX
+from regional_logger.retire import Retirement, remove_stillborn
+from tests.edge.kit import NOON, Edge
 
 MakeEdge = Callable[..., Edge]
 
@@ -95,11 +98,68 @@ async def test_a_commit_wakes_who_waits(make_edge: MakeEdge) -> None:
 async def test_an_aggregator_from_the_past_is_refused(make_edge: MakeEdge) -> None:
     """Even by the next life of the edge."""
     edge = await an_edge_with(make_edge, 1)
-    await edge.pull(generation=Generation(5))
+    await edge.pull(generation=5)
 
     for asked in (edge, make_edge()):
         with pytest.raises(ConflictError, match="generation 4"):
-            await asked.pull(generation=Generation(4))
+            await asked.pull(generation=4)
+
+
+async def test_who_may_only_read_locks_nobody_out(make_edge: MakeEdge) -> None:
+    """A generation is remembered for readers that may acknowledge, and never from the future."""
+    edge = await an_edge_with(make_edge, 1)
+
+    await edge.pull(generation=7, may_acknowledge=False)
+    with pytest.raises(ConflictError, match="future"):
+        await edge.pull(generation=1 << 62)
+
+    assert len((await edge.pull(generation=5)).batches) == 1
+
+
+async def test_damaged_readers_stop_pulls_but_not_the_edge(
+    make_edge: MakeEdge, tmp_path: Path
+) -> None:
+    """It must be a person who says that no older aggregator can come back."""
+    (tmp_path / "readers.json").write_bytes(b"")
+    edge = await an_edge_with(make_edge, 1)
+
+    with pytest.raises(ConflictError, match=r"readers\.json is damaged"):
+        await edge.pull()
+
+
+async def test_a_batch_that_is_damaged_is_named_and_harms_nobody(make_edge: MakeEdge) -> None:
+    """Even where SQLite itself sees nothing wrong."""
+    first = await an_edge_with(make_edge, 1)
+    await first.journal.close()
+    (path,) = first.folder.glob("*.db")
+    damaged = sqlite.connect(path)
+    damaged.execute("UPDATE batch SET tally = '[[1180591620717411303424, 0, 0, 0, 1]]'")
+    damaged.close()
+    second = await an_edge_with(make_edge, 1)
+
+    answer = await second.pull()
+
+    assert [head.open for head in answer.streams if head.id == answer.batches[0].header.stream] == [
+        True
+    ]
+    assert answer.unreadable == (path.name,)
+
+
+async def test_only_so_many_pulls_at_a_time(make_edge: MakeEdge) -> None:
+    """One more is told to ask again, and those that wait are answered."""
+    edge = await an_edge_with(make_edge, 1)
+    (batch,) = (await edge.pull()).batches
+    cursors = {batch.header.stream: Cursor(Seq(1), batch.chain)}
+    waiting = [
+        asyncio.create_task(edge.pull(cursors=cursors, wait_ms=20_000)) for _ in range(PULLS_MAX)
+    ]
+    await asyncio.sleep(0.02)
+
+    with pytest.raises(UnavailableError, match="ask again"):
+        await edge.pull()
+    edge.offer("/news")
+
+    assert [len((await each).batches) for each in waiting] == [1] * PULLS_MAX
 
 
 class At:
@@ -145,4 +205,66 @@ async def test_only_a_closed_stream_acknowledged_to_its_end_is_retired(
     edge.end_life()
     await retirement.step()
 
+    assert names(tmp_path) == [edge.meter.path.name, "readers.json"]
+
+
+async def test_a_meter_goes_when_the_last_of_it_is_known_elsewhere(
+    make_edge: MakeEdge, tmp_path: Path
+) -> None:
+    """A life without any stream is counted too: its end must have been heard."""
+    edge = make_edge()
+    edge.meter.accept(NOON)
+    later = At(time.time_ns() // 1_000_000 + 10_000)
+    retirement = Retirement(edge.shelf, later, keep_ms=5_000)
+    meter = edge.meter.path.name
+
+    await edge.pull(ended=frozenset({edge.life.id}))
+    await retirement.step()
+    assert meter in names(tmp_path), "it was still alive when it was acknowledged"
+    edge.end_life()
+    await retirement.step()
+    assert meter in names(tmp_path), "nobody has heard of its end"
+    await edge.pull(ended=frozenset({edge.life.id}))
+    await retirement.step()
+
     assert names(tmp_path) == ["readers.json"]
+
+
+async def test_a_new_generation_has_everything_acknowledged_again(
+    make_edge: MakeEdge, tmp_path: Path
+) -> None:
+    """A database that was restored may not have what the one before had made safe."""
+    edge = await an_edge_with(make_edge, 1)
+    await edge.journal.close()
+    (head,) = (await edge.pull()).streams
+    end = {head.id: Cursor(head.last_seq, head.last_chain)}
+    await edge.pull(acknowledged=end)
+    assert f"{head.id.hex()}.acknowledged" in names(tmp_path)
+
+    await edge.pull(generation=2)
+
+    assert f"{head.id.hex()}.acknowledged" not in names(tmp_path)
+
+
+async def test_what_was_never_begun_is_removed_at_start(
+    make_edge: MakeEdge, tmp_path: Path
+) -> None:
+    """A file that its process died making holds nothing; one with batches or damage stays."""
+    edge = await an_edge_with(make_edge, 1)
+    await edge.journal.close()
+    never_begun(tmp_path)
+
+    remove_stillborn(tmp_path)
+
+    left = {name for name in names(tmp_path) if name.endswith((".db", "-journal"))}
+    (head,) = (await edge.pull()).streams
+    assert left == {f"{head.id.hex()}.db", f"{'22' * 16}.db"}
+    assert len((await edge.pull()).batches) == 1
+
+
+def never_begun(folder: Path) -> None:
+    """Leave what a process leaves that dies while it makes a stream; and something damaged."""
+    open_database(folder / f"{'00' * 16}.db", "stream").close()
+    (folder / f"{'11' * 16}.db").write_bytes(b"SQLite format 3")
+    (folder / f"{'11' * 16}.db-journal").write_bytes(b"x")
+    (folder / f"{'22' * 16}.db").write_bytes(b"nonsense" * 200)

@@ -7,7 +7,7 @@ import pytest
 
 from milepost.errors import UnavailableError
 from milepost.vocabulary import LifeId, Millis
-from regional_logger.meter import HOURS_AT_FIRST, LifeInfo, Meter, read_meter
+from regional_logger.meter import HOURS, LifeInfo, Meter, read_meter
 
 HOUR = 3_600_000
 LIFE = LifeInfo(LifeId(bytes(range(16))), 3, Millis(7))
@@ -48,13 +48,28 @@ def test_a_clock_that_jumps_back_finds_its_hour_again(tmp_path: Path) -> None:
     meter.close()
 
 
-def test_the_page_grows_with_a_long_life(tmp_path: Path) -> None:
-    """More hours than were preallocated lose nothing."""
+def test_a_long_life_keeps_its_newest_hours(tmp_path: Path) -> None:
+    """The page never grows, so that no full disk can be in its way."""
     meter = Meter(tmp_path, LIFE)
-    for hour in range(1, HOURS_AT_FIRST + 10):
+    for hour in range(1, HOURS + 10):
         meter.accept(Millis(hour * HOUR))
 
-    assert sum(row.accepted for row in read_meter(meter.path).meter) == HOURS_AT_FIRST + 9
+    hours = {row.hour_ms // HOUR for row in read_meter(meter.path).meter}
+    assert hours == set(range(10, HOURS + 10))
+    meter.close()
+
+
+def test_without_room_the_page_waits_in_memory(tmp_path: Path) -> None:
+    """Nothing that was counted meanwhile is missing once there is room."""
+    folder = tmp_path / "later"
+    meter = Meter(folder, LIFE)
+    meter.accept(Millis(HOUR))
+    folder.mkdir()
+
+    meter.keep()
+    meter.accept(Millis(HOUR))
+
+    assert read_meter(meter.path).meter == ((HOUR, 2, 0, 0),)
     meter.close()
 
 

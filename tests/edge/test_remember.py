@@ -20,6 +20,7 @@ def memory_of(
     raw: str = "/e/example.com/a",
     *,
     headers: dict[str, str] | None = None,
+    lines: list[tuple[str, str]] | None = None,
     salt: Salt | None = SALT,
     addresses: str = "missing",
     address: str = "203.0.113.9",
@@ -30,7 +31,7 @@ def memory_of(
         method="GET",
         raw_target=raw,
         host="click.example",
-        headers=CIMultiDict(headers or {}),
+        headers=CIMultiDictProxy(CIMultiDict(lines or headers or {})),
         address=address,
     )
     return remember(visit, PREFIX, region=Region("dfw"), salt=salt, addresses=addresses)
@@ -63,6 +64,29 @@ def test_who_the_visitor_is(source: str, told: list[str], expected: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("source", "lines", "expected"),
+    [
+        ("forwarded:1", ["6.6.6.6, 203.0.113.7"], "203.0.113.7"),
+        ("forwarded:2", ["6.6.6.6, 203.0.113.7, 10.0.0.2"], "203.0.113.7"),
+        ("forwarded:1", ["6.6.6.6", "203.0.113.7"], "203.0.113.7"),
+        ("forwarded:2", ["203.0.113.7"], "10.0.0.1"),
+        ("forwarded:1", ["unknown"], "10.0.0.1"),
+        ("forwarded:1", ["203.0.113.7, "], "10.0.0.1"),
+        ("forwarded:1", [], "10.0.0.1"),
+        ("peer", ["203.0.113.7"], "10.0.0.1"),
+        ("fly", ["203.0.113.7"], "10.0.0.1"),
+    ],
+)
+def test_a_chain_of_proxies_is_counted_from_its_trusted_end(
+    source: str, lines: list[str], expected: str
+) -> None:
+    """Whatever a visitor writes in front, and however the lines are split."""
+    headers = CIMultiDict([("X-Forwarded-For", line) for line in lines])
+
+    assert client_address(CIMultiDictProxy(headers), "10.0.0.1", source) == expected
+
+
+@pytest.mark.parametrize(
     ("addresses", "salt", "kept"),
     [
         ("missing", None, True),
@@ -76,10 +100,13 @@ def test_whose_address_is_sealed(addresses: str, salt: Salt | None, kept: bool) 
     assert (memory_of(addresses=addresses, salt=salt).address is not None) == kept
 
 
-@pytest.mark.parametrize("header", [{"Sec-GPC": "1"}, {"dnt": "1"}])
-def test_who_opts_out_leaves_neither_hash_nor_address(header: dict[str, str]) -> None:
-    """Whatever the setting says."""
-    memory = memory_of(headers=header, addresses="all")
+@pytest.mark.parametrize(
+    "lines",
+    [[("Sec-GPC", "1")], [("dnt", "1")], [("DNT", "0"), ("DNT", "1")], [("DNT", "0, 1")]],
+)
+def test_who_opts_out_leaves_neither_hash_nor_address(lines: list[tuple[str, str]]) -> None:
+    """Whatever the setting says, and however often the header comes."""
+    memory = memory_of(lines=lines, addresses="all")
 
     assert memory.record.visitor is None
     assert memory.address is None

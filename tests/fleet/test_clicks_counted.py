@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import aiohttp
@@ -145,19 +146,20 @@ def fleet_logs(data: Path) -> list[Path]:
 
 
 def find_addresses(data: Path, addresses: list[str]) -> list[tuple[str, bytes]]:
-    """Return where an address stands, in text, packed or reversed form."""
-    needles = []
+    """Return where an address stands, in text, packed or reversed form.
+
+    Four packed bytes turn up in megabytes of ciphertext by chance, but not twice:
+    each address came to three regions.
+    """
+    files = [path for path in data.rglob("*") if path.is_file()]
+    needles, short = [], []
     for address in addresses:
         packed = socket.inet_aton(address)
         backwards = ".".join(reversed(address.split(".")))
-        needles += [
-            address.encode(),
-            packed,
-            packed[::-1],
-            backwards.encode(),
-            packed.hex().encode(),
-        ]
-    return find([path for path in data.rglob("*") if path.is_file()], needles)
+        needles += [address.encode(), backwards.encode(), packed.hex().encode()]
+        short += [packed, packed[::-1]]
+    chance = Counter(needle for _, needle in find(files, short))
+    return find(files, needles) + [found for found in find(files, short) if chance[found[1]] > 1]
 
 
 def find(files: list[Path], needles: list[bytes]) -> list[tuple[str, bytes]]:
