@@ -14,7 +14,13 @@ import structlog
 from aiohttp import web
 
 from milepost.clock import Entropy
-from milepost.errors import InvariantError, NotFoundError, RejectedError, ServiceError
+from milepost.errors import (
+    InvariantError,
+    NotFoundError,
+    RejectedError,
+    ServiceError,
+    TooLargeError,
+)
 from milepost.logs import get_log
 from milepost.metrics import MALFORMED, REQUEST_SECONDS, REQUESTS
 from milepost.tokens import Principal, TokenBook
@@ -121,6 +127,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except web.HTTPException as error:
         if error.status == NOT_FOUND:
             return problem_json(NotFoundError(f"nothing at {request.path}"))
+        if error.status == TooLargeError.status:
+            return problem_json(TooLargeError(error.text or error.reason))
         return problem_json(RejectedError(error.reason), status=error.status)
     except InvariantError:
         raise

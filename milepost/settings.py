@@ -158,6 +158,13 @@ SETTINGS: dict[str, Setting] = {
         low=0,
         high=8_760,
     ),
+    "DISK_HIGH_PERCENT": Setting(
+        meaning="how full the disk under the log may get before acknowledged streams go early",
+        readers=(EDGE,),
+        default="80",
+        low=10,
+        high=99,
+    ),
     "SOURCES": Setting(
         meaning="private addresses of the edges to pull from, comma-separated",
         readers=(AGGREGATOR,),

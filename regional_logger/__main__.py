@@ -30,6 +30,7 @@ from regional_logger.links.feed import FeedFollower
 from regional_logger.links.store import ReplicaStore
 from regional_logger.links.table import LinkTable
 from regional_logger.meter import LifeInfo, Meter
+from regional_logger.pressure import Pressure
 from regional_logger.readers import ReaderBook
 from regional_logger.replication import StreamKeeper
 from regional_logger.retire import Retirement, remove_stillborn
@@ -38,7 +39,7 @@ from regional_logger.stream import Origin
 
 CLOCK = SystemClock()
 BACKOFF_SECONDS_MAX = 10.0
-RETIRE_SECONDS = 60.0
+RETIRE_SECONDS, PRESSURE_SECONDS = 60.0, 1.0
 DESCRIPTORS_KEPT = 512
 
 
@@ -77,23 +78,30 @@ async def main(config: Config) -> None:
         await listen(stack, _door(config, table, keyring, journal).server(), config.public)
         stack.callback(bell.close)
         retirement = Retirement(shelf, CLOCK, config.log_keep_ms)
-        await run_until_told(_loops(keys, feed, journal, retirement, litestream))
+        pressure = Pressure(
+            folder,
+            journal=journal,
+            retirement=retirement,
+            clock=CLOCK,
+            high_ratio=config.disk_high_ratio,
+        )
+        loops = [
+            journal.watch(),
+            repeat(CLOCK, RETIRE_SECONDS, "retire", retirement.step),
+            repeat(CLOCK, PRESSURE_SECONDS, "disk", pressure.step),
+            *_followers(keys, feed, litestream),
+        ]
+        await run_until_told(loops)
 
 
-def _loops(
-    keys: KeyFollower,
-    feed: FeedFollower,
-    journal: Journal,
-    retirement: Retirement,
-    litestream: Litestream | None,
+def _followers(
+    keys: KeyFollower, feed: FeedFollower, litestream: Litestream | None
 ) -> list[Coroutine[Any, Any, None]]:
     backoff = BACKOFF_SECONDS_MAX
     loops = [
-        journal.watch(),
         repeat(CLOCK, 0.2, "keys.list", keys.follow_list, backoff_seconds_max=backoff),
         repeat(CLOCK, 0.2, "keys.salts", keys.follow_salts, backoff_seconds_max=backoff),
         repeat(CLOCK, 0.5, "feed", feed.follow, backoff_seconds_max=backoff),
-        repeat(CLOCK, RETIRE_SECONDS, "retire", retirement.step),
     ]
     if litestream is not None:
         loops.append(

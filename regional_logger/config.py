@@ -40,6 +40,7 @@ class Config:
     stream_bytes_max: int
     stream_age_ms_max: int
     log_keep_ms: int
+    disk_high_ratio: float
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -72,6 +73,7 @@ class Config:
                 stream_bytes_max=read.integer("STREAM_MB") * MEGABYTE,
                 stream_age_ms_max=read.integer("STREAM_HOURS") * HOUR_MS,
                 log_keep_ms=read.integer("LOG_KEEP_HOURS") * HOUR_MS,
+                disk_high_ratio=read.integer("DISK_HIGH_PERCENT") / 100,
             )
 
 

@@ -96,7 +96,7 @@ class Journal:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stream-writer")
         self._stream: StreamWriter | None = None
         self._leaving: set[asyncio.Task[None]] = set()
-        self._draining = False
+        self._draining = self._turn_over_wanted = False
         self._task: asyncio.Task[None] | None = None
         self.troubled = False  # the disk refuses: waiting for it would help nobody
 
@@ -140,6 +140,11 @@ class Journal:
         self._counts.late(moment)
         metrics.LATE.inc()
 
+    def turn_over(self) -> None:
+        """Close the open stream and begin the next, as soon as no commit runs."""
+        self._turn_over_wanted = True
+        self._wake.set()
+
     # The life of the journal.
 
     async def start(self) -> None:
@@ -175,6 +180,7 @@ class Journal:
                     break
             if self._draining or not self._queue:
                 await self._commit_counts()
+            await self._turn_over_if_due()
             if self._draining:
                 return
 
@@ -293,8 +299,10 @@ class Journal:
             return
         age = self._clock.now() - stream.created_ms
         full = stream.size_bytes() >= self._limits.stream_bytes_max
-        if not full and age < self._limits.stream_age_ms_max:
+        due = full or age >= self._limits.stream_age_ms_max or self._turn_over_wanted
+        if not due or self._draining:
             return
+        self._turn_over_wanted = False
         try:
             await self._open_stream()
         except (sqlite.Error, OSError) as error:  # the old one still takes records

@@ -36,6 +36,7 @@ class KeyFollower:
         self._cache = cache
         self._clock = clock
         self._etag = ""
+        self._outside = False
 
     def load_cache(self) -> None:
         """Start from the list of last time, if it still verifies."""
@@ -63,6 +64,7 @@ class KeyFollower:
         """Fetch salts if one is missing; forget those whose time is over."""
         now = self._clock.now()
         self._keyring.drop_ended(now)
+        self._tell_if_outside(now)
         if not self._keyring.needs_salts(now, self._lead_ms(now)):
             return
         answer = await self._client.get("/v1/salts")
@@ -79,6 +81,14 @@ class KeyFollower:
             msg = "the key server's salts cannot be read"
             raise RejectedError(msg) from error
         self._keyring.take_salts(salts, now)
+
+    def _tell_if_outside(self, now: Millis) -> None:
+        """Say when the clock enters or leaves what the list covers."""
+        listed = self._keyring.listed
+        outside = listed is not None and not listed.covers(now)
+        if outside and not self._outside:
+            log.error("clock.outside_epochs", now_ms=now)
+        self._outside = outside
 
     def _lead_ms(self, now: Millis) -> int:
         epoch = self._keyring.epoch_at(now)

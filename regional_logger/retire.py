@@ -30,22 +30,27 @@ class Retirement:
         self._clock = clock
         self._keep_ms = keep_ms
 
-    async def step(self) -> None:
-        """Retire what is due: streams first, then the meters of lives that have none left."""
-        marks = due(self._shelf.folder, self._clock.now(), self._keep_ms)
-        for mark in marks:
-            await self._retire_stream(mark)
+    async def step(self, *, early: bool = False) -> bool:
+        """Retire what is due: streams first, then the meters of lives that have none left.
+
+        With *early*, whatever is acknowledged is due.  Tell whether a stream has gone.
+        """
+        keep_ms = 0 if early else self._keep_ms
+        marks = due(self._shelf.folder, self._clock.now(), keep_ms)
+        gone = [await self._retire_stream(mark) for mark in marks]
         heads = (await self._shelf.contents()).heads
         retire_meters(marks, {head.life for head in heads})
+        return any(gone)
 
-    async def _retire_stream(self, mark: Path) -> None:
+    async def _retire_stream(self, mark: Path) -> bool:
         path = mark.with_suffix(SUFFIX)
         if not _exists(path) or is_open(path):
-            return
+            return False
         await self._shelf.forget(path)
         _unlink(path, mark)
         metrics.RETIRED.inc()
         log.info("stream.retired", stream=path.stem)
+        return True
 
 
 def due(folder: Path, now: Millis, keep_ms: int) -> list[Path]:
