@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -54,6 +55,7 @@ class Service:
     env: dict[str, str]
     log: Path
     private_port: int
+    public_port: int | None = None
     prefix: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
@@ -66,13 +68,18 @@ class Service:
             )
 
     def wait_live(self) -> None:
-        """Wait until its private listener answers."""
+        """Wait until its listeners answer."""
+        for port in (self.private_port, self.public_port):
+            if port is not None:
+                self._wait_for(port)
+
+    def _wait_for(self, port: int) -> None:
         ends = time.monotonic() + READY_SECONDS
         while time.monotonic() < ends:
             assert self.process is None or self.process.poll() is None, self.log.read_text()
             with (
                 contextlib.suppress(OSError),
-                socket.create_connection(("127.0.0.1", self.private_port), timeout=1),
+                socket.create_connection(("127.0.0.1", port), timeout=1),
             ):
                 return
             time.sleep(0.02)
@@ -106,9 +113,18 @@ class World:
     public_port: int
 
     @property
+    def data(self) -> Path:
+        """Return the edge's folder, as the edge itself sees it: it may have a disk of its own."""
+        folder = Path(self.edge.env["MILEPOST_DATA"])
+        process = self.edge.process
+        if process is None or not self.edge.prefix:
+            return folder
+        return Path(f"/proc/{process.pid}/root") / folder.relative_to("/")
+
+    @property
     def log_dir(self) -> Path:
         """Return where the streams are."""
-        return Path(self.edge.env["MILEPOST_DATA"]) / "log"
+        return self.data / "log"
 
     @property
     def url(self) -> str:
@@ -146,6 +162,7 @@ def world(folder: Path, *, data: Path | None = None, **settings: str) -> Iterato
         {f"MILEPOST_{name}": value for name, value in env.items()},
         folder / "edge.log",
         private,
+        public,
     )
     keys.start()
     keys.wait_live()
@@ -260,7 +277,10 @@ async def read_log(running: World) -> Log:
     """Open every stream on the folder; check each chain from its beginning."""
     batches: dict[BatchId, Batch] = {}
     rows = streams = 0
-    for path in sorted(running.log_dir.glob("*.db")):
+    folder = running.log_dir
+    if running.edge.prefix and running.edge.process is not None:
+        folder = copied(folder, running.folder / "copy")
+    for path in sorted(folder.glob("*.db")):
         found = stream_batches(path)
         streams += 1
         rows += len(found)
@@ -270,8 +290,15 @@ async def read_log(running: World) -> Log:
             assert batch.follows(chain), f"{path.name}: the chain breaks at {seq}"
             chain = batch.chain
             batches.setdefault(batch.header.batch, batch)
-    lives = [read_meter(path) for path in sorted(running.log_dir.glob("*.meter"))]
+    lives = [read_meter(path) for path in sorted(folder.glob("*.meter"))]
     return Log(batches, await _open(running, batches), lives, streams, rows)
+
+
+def copied(folder: Path, out: Path) -> Path:
+    """Copy a log from another mount, which SQLite does not find its way into."""
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(folder, out, ignore=shutil.ignore_patterns("*-shm", "*-journal"))
+    return out
 
 
 def stream_batches(path: Path) -> list[Batch]:
