@@ -34,7 +34,7 @@ async def serve(config: Config) -> None:
         issuer = await Issuer.open(store, vault, config.keys.period, clock, system_entropy)
         await look(issuer)
         server = KeyServer(issuer=issuer, store=store, vault=vault, clock=clock)
-        await listen(stack, key_server_app(server, tokens, system_entropy), config.listeners)
+        await listen(stack, key_server_app(server, tokens, system_entropy), config.private)
         await run_until_told([run_jobs(issuer, config.keys.period)])
 
 
@@ -69,11 +69,11 @@ def run(arguments: Sequence[str]) -> int:
     # A core file would hold the master key.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     match list(arguments):
-        case []:
+        case [] | ["check"]:
             return run_service("keys", Config.from_env, serve, os.environ)
         case ["init"]:
             return run_service("keys", KeysConfig.from_env, init, os.environ)
-    sys.stderr.write("usage: python -m key_server [init]\n")
+    sys.stderr.write("usage: python -m key_server [init | check]\n")
     return 2
 
 
