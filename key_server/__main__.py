@@ -35,7 +35,7 @@ async def serve(config: Config) -> None:
         await look(issuer)
         server = KeyServer(issuer=issuer, store=store, vault=vault, clock=clock)
         await listen(stack, key_server_app(server, tokens, system_entropy), config.private)
-        await run_until_told([run_jobs(issuer, config.keys.period)])
+        await run_until_told([run_jobs(issuer, config.keys.period, clock)])
 
 
 async def init(config: KeysConfig) -> None:

@@ -210,5 +210,6 @@ def test_replicas_are_in_the_data(start_dev: Start, tmp_path: Path, data: str) -
 
     assert wait_for_copies(tmp_path / data / "replicas", names) == names
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [data]
+    assert "to /sync" not in (tmp_path / data / "logs" / "aggregator.log").read_text()
     (tmp_path / data / "fleet.json").unlink()
     assert wait_ready(tmp_path, dev, data) == fleet
