@@ -61,6 +61,7 @@ async def main(config: Config) -> None:
             store=store,
             keyring=keyring,
             pullers=pullers,
+            clock=clock,
             entropy=system_entropy,
         )
         await listen(stack, app, config.private)

@@ -12,7 +12,13 @@ from milepost.cli.keys import moment
 from milepost.cli.sources import news, worst_first
 from tests.cli.conftest import HIT, LINK, Answers, Run
 
-WELL: dict[str, Any] = {"url": "http://e:1", "region": "dfw", "last_success": "…", "lag_records": 3}
+WELL: dict[str, Any] = {
+    "url": "http://e:1",
+    "region": "dfw",
+    "last_success": "…",
+    "lag_records": 3,
+    "lag_seconds": 0.5,
+}
 
 
 async def test_hits_asks_for_the_newest(run: Run, answers: Answers) -> None:
@@ -138,7 +144,7 @@ async def test_sources_that_are_well(run: Run, answers: Answers) -> None:
     result = await run("sources")
 
     assert result.exit_code == 0
-    assert result.output.splitlines()[1].split() == ["dfw", "http://e:1", "3", "…", "-"]
+    assert result.output.splitlines()[1].split() == ["dfw", "http://e:1", "3", "0.5", "…", "-"]
 
 
 async def test_a_source_that_fails_is_bad_news(run: Run, answers: Answers) -> None:
@@ -149,7 +155,7 @@ async def test_a_source_that_fails_is_bad_news(run: Run, answers: Answers) -> No
     result = await run("sources")
 
     assert result.exit_code == 1
-    assert result.output.splitlines()[1].split()[::4] == ["cdg", "TimeoutError"]
+    assert result.output.splitlines()[1].split()[::5] == ["cdg", "TimeoutError"]
     assert result.output.splitlines()[-1] == "2 batches (9 records) wait sealed for their key"
 
 
