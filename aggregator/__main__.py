@@ -3,23 +3,22 @@
 import contextlib
 import os
 from collections.abc import Coroutine
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aggregator.app import build_app
 from aggregator.config import Config
-from aggregator.jobs import Jobs
 from aggregator.keyring import Keyring
 from aggregator.late import LateOpener
 from aggregator.puller import Puller
-from aggregator.safe import Safe
+from aggregator.safe import Replica, Safe
 from aggregator.store import Store
 from milepost.client import Client, new_session
 from milepost.clock import SystemClock, system_entropy
 from milepost.database import Readers, Writer, open_database
 from milepost.litestream import Litestream
 from milepost.loops import repeat
+from milepost.schedule import Schedule
 from milepost.service import listen, run_service, run_until_told, sole_holder
 from milepost.tokens import TokenBook
 
@@ -40,7 +39,7 @@ async def main(config: Config) -> None:
         session = await stack.enter_async_context(new_session())
         keys_client = Client(session, config.keys_url, config.token)
         keyring = Keyring(keys_client, config.keys_identity, clock)
-        safe = Safe(store, partial(litestream.sync, config.database) if litestream else None)
+        safe = Safe(store, Replica(litestream, config.database) if litestream else None)
         pullers = [
             Puller(
                 Client(session, url, config.token),
@@ -52,20 +51,21 @@ async def main(config: Config) -> None:
             )
             for url in config.sources
         ]
-        jobs = Jobs(clock)
-        jobs.add("waiting", LateOpener(store, keyring).step)
+        schedule = Schedule(clock)
+        schedule.add("waiting", LateOpener(store, keyring).step)
         for puller in pullers:
-            jobs.add(puller.url, puller.step)
+            schedule.add(puller.url, puller.step)
         app = build_app(
             tokens=tokens,
             readers=readers,
             store=store,
             keyring=keyring,
             pullers=pullers,
+            clock=clock,
             entropy=system_entropy,
         )
         await listen(stack, app, config.private)
-        loops = [jobs.run(), repeat(clock, KEYS_SECONDS, "keys", keyring.watch)]
+        loops = [schedule.run(), repeat(clock, KEYS_SECONDS, "keys", keyring.watch)]
         await run_until_told([*loops, *_replication(litestream, safe, clock)])
 
 

@@ -8,7 +8,7 @@ from aggregator.keyring import Keyring
 from aggregator.puller import Puller
 from aggregator.query.handlers import add_queries
 from aggregator.store import Store
-from milepost.clock import Entropy
+from milepost.clock import Clock, Entropy
 from milepost.database import Readers
 from milepost.health import Reasons, add_health
 from milepost.http import new_app
@@ -22,12 +22,13 @@ def build_app(
     store: Store,
     keyring: Keyring,
     pullers: Sequence[Puller],
+    clock: Clock,
     entropy: Entropy,
 ) -> web.Application:
     """Return the private listener's application."""
     app = new_app(entropy, tokens)
     add_health(app, lambda: unready(keyring, pullers))
-    add_queries(app, readers, store, pullers)
+    add_queries(app, readers, store, pullers, clock)
     return app
 
 

@@ -27,13 +27,7 @@ class Config:
     def from_env(cls, env: Mapping[str, str]) -> Self:
         """Read the settings, or raise one ConfigError that names every fault."""
         with EnvReader(env) as read:
-            socket, replica_url = read.text("LITESTREAM_SOCKET"), read.text("REPLICA_URL")
-            if bool(socket) != bool(replica_url):
-                read.fault("REPLICA_URL", "goes together with MILEPOST_LITESTREAM_SOCKET")
-            sources = read.urls("SOURCES")
-            if len(set(sources)) != len(sources):
-                read.fault("SOURCES", "names an address twice")
-            read.text("LOG_LEVEL")
+            socket, replica_url = read.replication()
             return cls(
                 data=read.path("DATA").absolute(),
                 private=read.listeners("PRIVATE_LISTEN"),
@@ -41,7 +35,7 @@ class Config:
                 token=read.secret("TOKEN"),
                 keys_url=read.url("KEYS_URL"),
                 keys_identity=read.hex_bytes("KEYS_IDENTITY", IDENTITY_BYTES),
-                sources=sources,
+                sources=read.urls("SOURCES"),
                 litestream_socket=socket,
                 replica_url=replica_url,
             )

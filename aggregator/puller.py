@@ -12,6 +12,7 @@ import asyncio
 from aggregator import metrics
 from aggregator.apply import Selection, select
 from aggregator.keyring import Keyring
+from aggregator.lag import Progress, progress, seconds_since
 from aggregator.opening import Outcome, epochs_of, open_batches
 from aggregator.pace import pause_seconds
 from aggregator.safe import Safe
@@ -49,6 +50,7 @@ class Puller:
         self.last_success: Millis | None = None
         self.last_error: str | None = "has not answered since the start"
         self.unreadable: tuple[str, ...] = ()
+        self.progress: dict[StreamId, Progress] = {}
         self._client = client
         self._store = store
         self._keyring = keyring
@@ -58,10 +60,12 @@ class Puller:
         self._failures = 0
         self._streams: frozenset[StreamId] | None = None  # None: ask the database
         self._announced: object = None
-        started = clock.now()
-        metrics.SUCCESS_AGE.labels(self.url).set_function(
-            lambda: (clock.now() - (self.last_success or started)) / 1000
-        )
+        self._started = clock.now()
+        metrics.SUCCESS_AGE.labels(self.url).set_function(self.silent_seconds)
+
+    def silent_seconds(self) -> float:
+        """Return how long ago the source last answered, or how long it has not since the start."""
+        return seconds_since(self.last_success or self._started, self._clock.now())
 
     async def step(self) -> float:
         """Pull once; return how many seconds to wait before the next time."""
@@ -93,6 +97,7 @@ class Puller:
         self._streams = frozenset(head.id for head in answer.streams)
         selection = select(known, answer)
         await self._take(answer, selection)
+        self.progress = progress(self.progress, known, answer, selection, asked_ms)
         now = self._clock.now()
         self.last_success, self.last_error = now, None
         self.unreadable = answer.unreadable

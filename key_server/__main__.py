@@ -33,8 +33,8 @@ async def serve(config: Config) -> None:
         issuer = await Issuer.open(store, vault, config.keys.period, clock, system_entropy)
         await look(issuer)
         server = KeyServer(issuer=issuer, store=store, vault=vault, clock=clock)
-        await listen(stack, key_server_app(server, tokens, system_entropy), config.listeners)
-        await run_until_told([run_jobs(issuer, config.keys.period)])
+        await listen(stack, key_server_app(server, tokens, system_entropy), config.private)
+        await run_until_told([run_jobs(issuer, config.keys.period, clock)])
 
 
 async def init(config: KeysConfig) -> None:
@@ -66,11 +66,11 @@ def _vault(config: KeysConfig) -> Vault:
 def run(arguments: Sequence[str]) -> int:
     """Do what the command line says; return the exit status."""
     match list(arguments):
-        case []:
+        case [] | ["check"]:
             return run_service("keys", Config.from_env, serve, os.environ)
         case ["init"]:
             return run_service("keys", KeysConfig.from_env, init, os.environ)
-    sys.stderr.write("usage: python -m key_server [init]\n")
+    sys.stderr.write("usage: python -m key_server [init | check]\n")
     return 2
 
 

@@ -32,7 +32,7 @@ class Config:
     """What it takes to serve.  Read once, in `__main__`."""
 
     keys: KeysConfig
-    listeners: tuple[Listener, ...]
+    private: tuple[Listener, ...]
     tokens_file: Path
 
     @classmethod
@@ -43,7 +43,7 @@ class Config:
                 keys=KeysConfig(
                     data=read.path("DATA"), master_key=_master_key(read), period=_period(read)
                 ),
-                listeners=read.listeners("PRIVATE_LISTEN"),
+                private=read.listeners("PRIVATE_LISTEN"),
                 tokens_file=read.path("TOKENS_FILE"),
             )
 

@@ -1,15 +1,11 @@
 """The key server's schedule."""
 
-import asyncio
-from datetime import UTC
-
-from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-
 from key_server.issuing import Issuer
 from key_server.periods import Period
+from milepost.clock import Clock
 from milepost.errors import ServiceError
 from milepost.logs import get_log
+from milepost.schedule import Schedule
 
 log = get_log(__name__)
 
@@ -24,34 +20,16 @@ def look_seconds(period: Period) -> int:
     return min(LOOK_SECONDS_MAX, max(LOOK_SECONDS_MIN, period.seconds // LOOKS_PER_EPOCH))
 
 
-async def run_jobs(issuer: Issuer, period: Period) -> None:
-    """Run the schedule for ever.
+async def run_jobs(issuer: Issuer, period: Period, clock: Clock) -> None:
+    """Look again and again, for ever."""
 
-    An expected error ends one run.  Anything else ends the process: the
-    scheduler itself would go on as if nothing had happened.
-    """
-    broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def step() -> float:
+        await look(issuer)
+        return look_seconds(period)
 
-    def on_error(event: JobExecutionEvent) -> None:
-        if not broken.done():
-            broken.set_exception(event.exception)
-
-    scheduler = AsyncIOScheduler(timezone=UTC)
-    scheduler.add_listener(on_error, EVENT_JOB_ERROR)
-    scheduler.add_job(
-        look,
-        "interval",
-        args=[issuer],
-        seconds=look_seconds(period),
-        max_instances=1,
-        coalesce=True,
-        misfire_grace_time=None,  # late is better than not at all
-    )
-    scheduler.start()
-    try:
-        await broken
-    finally:
-        scheduler.shutdown(wait=False)
+    schedule = Schedule(clock)
+    schedule.add("epochs", step)
+    await schedule.run()
 
 
 async def look(issuer: Issuer) -> None:

@@ -32,11 +32,11 @@ async def main(config: Config) -> None:
         )
         vitals = Vitals(store)
         await vitals.look()
+        app = registry_app(store, news, vitals, tokens=tokens, clock=clock, entropy=system_entropy)
+        await listen(stack, app, config.private)
         loops = [repeat(clock, LOOK_SECONDS, "vitals", vitals.look)]
         if config.replicated:
             loops.append(_replication(config, clock))
-        app = registry_app(store, news, vitals, tokens=tokens, clock=clock, entropy=system_entropy)
-        await listen(stack, app, config.private_listen)
         await run_until_told(loops)
 
 
@@ -53,4 +53,4 @@ def _replication(config: Config, clock: Clock) -> Coroutine[Any, Any, None]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_service("link_registry", Config.from_env, main, os.environ))
+    raise SystemExit(run_service("links", Config.from_env, main, os.environ))

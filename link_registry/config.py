@@ -13,9 +13,8 @@ class Config:
     """What the registry is told at its start.  Read once, in `__main__`."""
 
     data: Path
-    private_listen: tuple[Listener, ...]
+    private: tuple[Listener, ...]
     tokens_file: Path
-    log_level: str
     litestream_socket: str  # empty, together with the next: nothing is replicated
     replica_url: str
 
@@ -33,15 +32,11 @@ class Config:
     def from_env(cls, env: Mapping[str, str]) -> Self:
         """Read the settings, or raise one ConfigError that names every fault."""
         with EnvReader(env) as read:
-            socket, replica = read.text("LITESTREAM_SOCKET"), read.text("REPLICA_URL")
-            if bool(socket) != bool(replica):
-                missing = "REPLICA_URL" if socket else "LITESTREAM_SOCKET"
-                read.fault(missing, "missing; give both it and its counterpart, or neither")
+            socket, replica_url = read.replication()
             return cls(
                 data=read.path("DATA"),
-                private_listen=read.listeners("PRIVATE_LISTEN"),
+                private=read.listeners("PRIVATE_LISTEN"),
                 tokens_file=read.path("TOKENS_FILE"),
-                log_level=read.text("LOG_LEVEL"),
                 litestream_socket=socket,
-                replica_url=replica,
+                replica_url=replica_url,
             )

@@ -20,6 +20,8 @@ SECRET_FILE_BYTES_MAX = 4_096
 PORT_MAX = 65_535
 MASKED = "********"
 
+_SHORT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
 
 class Secret:
     """Text that must not be seen: it has no repr, and one way out."""
@@ -55,8 +57,9 @@ class Listener:
 class EnvReader:
     """Reads settings from *env* and remembers what was wrong.
 
-    Use as a context manager.  What a faulty setting yields is a placeholder
-    that nobody sees, because closing the reader raises.
+    A level that is none is wrong whoever reads, because everybody logs.  Use as a
+    context manager.  What a faulty setting yields is a placeholder that nobody
+    sees, because closing the reader raises.
     """
 
     def __init__(self, env: Mapping[str, str]) -> None:
@@ -74,6 +77,7 @@ class EnvReader:
     ) -> None:
         if kind is not None:
             return
+        self.text("LOG_LEVEL")
         unknown = sorted(set(self._env) - known_names())
         self._faults += [f"{name}: unknown to every service" for name in unknown]
         if self._faults:
@@ -93,6 +97,14 @@ class EnvReader:
         if setting.choices and value not in setting.choices:
             self.fault(name, f"want one of {', '.join(setting.choices)}, got {value!r}")
         return value
+
+    def short_name(self, name: str, *, capitals: bool = False) -> str:
+        """Return the setting as a name that can be part of a path and of an address."""
+        text = self.text(name)
+        if not _SHORT_NAME.fullmatch(text.lower() if capitals else text):
+            letters = "letters" if capitals else "small letters"
+            self.fault(name, f"want {letters}, digits and hyphens, at most 63, got {text!r}")
+        return text
 
     def integer(self, name: str) -> int:
         """Return the setting as a whole number within its limits."""
@@ -115,11 +127,16 @@ class EnvReader:
         return text.rstrip("/")
 
     def urls(self, name: str) -> tuple[str, ...]:
-        """Return the setting as a list of http addresses."""
-        parts = tuple(part.strip().rstrip("/") for part in self.text(name).split(",") if part)
+        """Return the setting as a list of http addresses, at least one and each once."""
+        text = self.text(name)
+        parts = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
         for part in parts:
             if not _is_http_url(part):
                 self.fault(name, f"want http://host:port, got {part!r}")
+        if text and not parts:
+            self.fault(name, f"want http://host:port, got {text!r}")
+        if len(set(parts)) != len(parts):
+            self.fault(name, "names an address twice")
         return parts
 
     def listeners(self, name: str) -> tuple[Listener, ...]:
@@ -132,6 +149,17 @@ class EnvReader:
                 continue
             found.append(Listener(host.strip("[]"), int(port)))
         return tuple(found)
+
+    def replication(self) -> tuple[str, str]:
+        """Return litestream's socket and the replicas' address; both are empty without it."""
+        socket, url = self.text("LITESTREAM_SOCKET"), self.text("REPLICA_URL")
+        if bool(socket) != bool(url):
+            given, missing = ("LITESTREAM_SOCKET", "REPLICA_URL")[:: 1 if socket else -1]
+            self.fault(missing, f"missing; it goes together with {PREFIX}{given}")
+        if url and not re.fullmatch(r"(file:///|s3://[^/]).*", url):
+            # Not repeated: there may be keys in it.
+            self.fault("REPLICA_URL", "want file:///folder or s3://bucket/folder")
+        return socket, url
 
     def hex_bytes(self, name: str, size: int) -> bytes:
         """Return the setting, *size* bytes written in hex."""

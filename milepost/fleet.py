@@ -49,8 +49,16 @@ def write_fleet(path: Path, fleet: Fleet) -> None:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, 0o600)  # a draft may have been left there by somebody else
-        file.write(orjson.dumps(asdict(fleet), option=orjson.OPT_INDENT_2) + b"\n")
+        file.write(_written(fleet))
     draft.replace(path)
+
+
+def holds_fleet(path: Path, fleet: Fleet) -> bool:
+    """Tell whether *path* is there and says exactly what `write_fleet` would write."""
+    try:
+        return path.read_bytes() == _written(fleet)
+    except OSError:
+        return False
 
 
 def read_fleet(path: Path) -> Fleet:
@@ -73,3 +81,7 @@ def read_fleet(path: Path) -> Fleet:
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
         msg = f"{path} is not a fleet file ({type(error).__name__})"
         raise ConfigError(msg) from error
+
+
+def _written(fleet: Fleet) -> bytes:
+    return orjson.dumps(asdict(fleet), option=orjson.OPT_INDENT_2) + b"\n"

@@ -11,8 +11,6 @@ import sys
 
 import structlog
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
 
 def set_up_logging(service: str, level: str, **context: str) -> None:
     """Send every line, ours and the libraries', to standard error as JSON."""

@@ -31,6 +31,10 @@ log = get_log(__name__)
 DRAIN_SECONDS = 10.0
 KEEPALIVE_SECONDS = 30.0
 FAILED_STATUS, CONFIG_STATUS = 1, 2
+CHECK = "check"  # as the only word behind `python -m <service>`: read the settings, and end
+
+# What Fly.io tells of a machine.
+PLATFORM_NAMES = {"MILEPOST_REGION": "FLY_REGION", "MILEPOST_MACHINE": "FLY_MACHINE_ID"}
 
 C = TypeVar("C")
 
@@ -42,12 +46,14 @@ def run_service(
     env: Mapping[str, str],
     runner: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
 ) -> int:
-    """Run *main* until it ends; return the process's exit status."""
+    """Run *main* until it ends, or only check its settings; return the process's exit status."""
     env = with_platform_names(env)
     try:
         require_safe_sqlite()
         limit_resources()
         config = read_config(env)
+        if sys.argv[1:] == [CHECK]:
+            return 0
         with EnvReader(env) as read:
             level, region = read.text("LOG_LEVEL"), read.text("REGION")
         set_up_logging(name, level, region=region)
@@ -71,9 +77,9 @@ def limit_resources() -> None:
 def with_platform_names(env: Mapping[str, str]) -> dict[str, str]:
     """Fill region and machine from what Fly.io tells, unless they are given."""
     filled = dict(env)
-    for ours, theirs in (("REGION", "FLY_REGION"), ("MACHINE", "FLY_MACHINE_ID")):
-        if not filled.get(f"MILEPOST_{ours}") and filled.get(theirs):
-            filled[f"MILEPOST_{ours}"] = filled[theirs]
+    for ours, theirs in PLATFORM_NAMES.items():
+        if not filled.get(ours) and filled.get(theirs):
+            filled[ours] = filled[theirs]
     return filled
 
 

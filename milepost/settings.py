@@ -17,8 +17,6 @@ EDGE, AGGREGATOR, KEYS, LINKS = "edge", "aggregator", "keys", "links"
 ALL = (EDGE, AGGREGATOR, KEYS, LINKS)
 PEOPLE = "command"  # read by the `milepost` command rather than by a service
 
-DAY_MS = 24 * 60 * 60 * 1000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:

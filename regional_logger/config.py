@@ -46,14 +46,11 @@ class Config:
     def from_env(cls, env: Mapping[str, str]) -> Self:
         """Read the settings, or raise one ConfigError that names every fault."""
         with EnvReader(env) as read:
-            socket, replica_url = read.text("LITESTREAM_SOCKET"), read.text("REPLICA_URL")
-            if bool(socket) != bool(replica_url):
-                read.fault("REPLICA_URL", "goes together with MILEPOST_LITESTREAM_SOCKET")
-            read.text("LOG_LEVEL")
+            socket, replica_url = read.replication()
             return cls(
                 data=read.path("DATA").absolute(),
-                region=Region(read.text("REGION")),
-                machine=read.text("MACHINE"),
+                region=Region(read.short_name("REGION")),
+                machine=read.short_name("MACHINE", capitals=True),
                 public=read.listeners("LISTEN"),
                 private=read.listeners("PRIVATE_LISTEN"),
                 tokens_file=read.path("TOKENS_FILE"),

@@ -5,17 +5,24 @@ from typing import Any
 
 from aiohttp import web
 
+from aggregator.lag import Progress, seconds_since
 from aggregator.puller import Puller
 from aggregator.query.params import read_question, rfc3339, write_cursor
-from aggregator.query.store import find_hits, find_sources
+from aggregator.query.store import StoredStream, find_hits, find_sources
 from aggregator.store import Count, Store
+from milepost.clock import Clock
 from milepost.database import Readers
 from milepost.http import guarded, json_response
 from milepost.tokens import HITS_READ
+from milepost.vocabulary import Millis
 
 
 def add_queries(
-    app: web.Application, readers: Readers, store: Store, pullers: Sequence[Puller]
+    app: web.Application,
+    readers: Readers,
+    store: Store,
+    pullers: Sequence[Puller],
+    clock: Clock,
 ) -> None:
     """Add the routes."""
 
@@ -28,8 +35,13 @@ def add_queries(
         del request
         stored, streams = await find_sources(readers)
         waiting, set_aside = await store.count_sealed()
+        now = clock.now()
         told = [
-            {"url": each.url, **stored.get(each.url, {}), **_state(each, streams.get(each.url, []))}
+            {
+                "url": each.url,
+                **stored.get(each.url, {}),
+                **_state(each, streams.get(each.url, []), now),
+            }
             for each in pullers
         ]
         return json_response(
@@ -40,10 +52,13 @@ def add_queries(
     app.router.add_get("/v1/sources", guarded(HITS_READ, sources))
 
 
-def _state(puller: Puller, streams: list[dict[str, Any]]) -> dict[str, Any]:
+def _state(puller: Puller, stored: list[StoredStream], now: Millis) -> dict[str, Any]:
     """Return how one source does: what is in memory is newer than what is stored."""
+    streams = [_stream(each, puller.progress.get(each.stream, Progress()), now) for each in stored]
+    silent = 0.0 if puller.last_error is None else puller.silent_seconds()
     told: dict[str, Any] = {
         "lag_records": sum(stream["lag_records"] for stream in streams),
+        "lag_seconds": max([silent, *(stream["lag_seconds"] for stream in streams)]),
         "streams": streams,
     }
     if puller.last_success is not None:
@@ -53,6 +68,20 @@ def _state(puller: Puller, streams: list[dict[str, Any]]) -> dict[str, Any]:
     if puller.unreadable:
         told["unreadable"] = list(puller.unreadable)
     return told
+
+
+def _stream(stored: StoredStream, progress: Progress, now: Millis) -> dict[str, Any]:
+    since = progress.since(last_seq=stored.last_seq, created_ms=stored.created_ms)
+    told: dict[str, Any] = {
+        "stream": stored.stream.hex(),
+        "open": stored.open,
+        "present": stored.present,
+        "seq": stored.seq,
+        "last_seq": stored.last_seq,
+        "lag_records": stored.lag_records,
+        "lag_seconds": seconds_since(since, now) if stored.seq < stored.last_seq else 0.0,
+    }
+    return {**told, "fault": stored.fault} if stored.fault else told
 
 
 def _count(count: Count) -> dict[str, int]:

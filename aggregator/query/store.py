@@ -1,6 +1,7 @@
 """The SQL that answers questions.  It only reads."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ import orjson
 from aggregator.hits.store import COLUMNS, INTERNED
 from aggregator.query.params import ARRIVAL, Place, Question, rfc3339
 from milepost.database import Readers
+from milepost.vocabulary import Millis, Seq, StreamId
 
 HITS = f"""
     SELECT (SELECT applied.batch FROM applied WHERE applied.id = hit.batch),
@@ -21,7 +23,8 @@ TEXTS = "SELECT id, value FROM text WHERE id IN (SELECT value FROM json_each(?))
 SOURCES = "SELECT url, region, machine, version, last_success_ms FROM source"
 # Also those that are gone although something announced never came.
 STREAMS = """
-    SELECT source, stream, open, present, seq, last_seq, max(last_records - records, 0), fault
+    SELECT source, stream, created_ms, open, present, seq, last_seq,
+           max(last_records - records, 0), fault
       FROM stream WHERE present = 1 OR seq < last_seq ORDER BY source, created_ms
 """
 
@@ -41,7 +44,21 @@ async def find_hits(readers: Readers, question: Question) -> tuple[list[Row], Pl
     return [_hit(row, texts) for row in rows], last
 
 
-async def find_sources(readers: Readers) -> tuple[dict[str, Row], dict[str, list[Row]]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredStream:
+    """What is stored of one stream."""
+
+    stream: StreamId
+    created_ms: Millis
+    open: bool
+    present: bool
+    seq: Seq
+    last_seq: Seq
+    lag_records: int
+    fault: str | None
+
+
+async def find_sources(readers: Readers) -> tuple[dict[str, Row], dict[str, list[StoredStream]]]:
     """Return what is stored of each source, and of its streams, by url."""
     sources: dict[str, Row] = {}
     for url, region, machine, version, success_ms in await readers.rows(SOURCES):
@@ -51,7 +68,7 @@ async def find_sources(readers: Readers) -> tuple[dict[str, Row], dict[str, list
             "version": version,
             "last_success": rfc3339(success_ms),
         }
-    streams: dict[str, list[Row]] = {}
+    streams: dict[str, list[StoredStream]] = {}
     for url, *rest in await readers.rows(STREAMS):
         streams.setdefault(url, []).append(_stream(rest))
     return sources, streams
@@ -105,17 +122,18 @@ def _hit(row: Any, texts: dict[int, str]) -> Row:
     return told
 
 
-def _stream(row: Sequence[Any]) -> Row:
-    stream, is_open, present, seq, last_seq, lag_records, fault = row
-    told: Row = {
-        "stream": stream.hex(),
-        "open": bool(is_open),
-        "present": bool(present),
-        "seq": seq,
-        "last_seq": last_seq,
-        "lag_records": lag_records,
-    }
-    return {**told, "fault": fault} if fault else told
+def _stream(row: Sequence[Any]) -> StoredStream:
+    stream, created_ms, is_open, present, seq, last_seq, lag_records, fault = row
+    return StoredStream(
+        stream=StreamId(stream),
+        created_ms=Millis(created_ms),
+        open=bool(is_open),
+        present=bool(present),
+        seq=Seq(seq),
+        last_seq=Seq(last_seq),
+        lag_records=lag_records,
+        fault=fault,
+    )
 
 
 _INTERNED = frozenset(INTERNED)

@@ -17,6 +17,7 @@ COLUMNS = {
     "region": "REGION",
     "url": "URL",
     "lag_records": "RECORDS BEHIND",
+    "lag_seconds": "SECONDS BEHIND",
     "last_success": "LAST ANSWER",
     "news": "NEWS",
 }

@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from milepost.dev.backoff import Backoff
 from milepost.dev.plan import Process, Stage
+from milepost.dev.tether import tethered
 from milepost.errors import ConfigError
 from milepost.service import CONFIG_STATUS
 
@@ -21,6 +22,9 @@ NOT_STARTED = 127
 PATIENT = Backoff()
 
 Tell = Callable[[str], None]
+
+# How `run_service` says what is wrong; who says it, people are told already.
+_SENTENCE = re.compile(r"^milepost \w+: (\S.*)$", re.MULTILINE)
 
 
 class Child:
@@ -100,11 +104,9 @@ class Child:
         return status
 
     async def _start(self) -> asyncio.subprocess.Process:
-        tether = (sys.executable, "-P", "-m", "milepost.dev.tether", str(os.getpid()))
         with self.process.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
-                *tether,
-                *self.process.command,
+                *tethered(*self.process.command),
                 env=self.process.env,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -146,15 +148,21 @@ def rotate(log: Path) -> int:
 
 
 def last_words(log: Path, begin: int) -> str:
-    """Return the last line that was written to *log* after *begin*."""
+    """Return why the process ended, by what it wrote to *log* after *begin*."""
     try:
         with log.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(begin, end - LAST_WORDS_BYTES_MAX))
-            lines = file.read().decode("utf-8", "replace").split("\n")
+            return sentence_in(file.read())
     except OSError:
         return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def sentence_in(output: bytes) -> str:
+    """Return the sentence with which a service ended, else the last line that it wrote."""
+    text = output.decode("utf-8", "replace").strip()
+    sentences: list[str] = _SENTENCE.findall(text)
+    return (sentences or [text.rpartition("\n")[2]])[-1].strip()
 
 
 def ended_line(name: str, status: int, pause: float) -> str:

@@ -1,7 +1,6 @@
 """What has to be there before the first process starts: the key server's identity, litestream."""
 
 import asyncio
-import os
 import re
 import shutil
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+from milepost.dev.child import sentence_in
 from milepost.dev.plan import (
     Options,
     Surroundings,
@@ -18,6 +18,7 @@ from milepost.dev.plan import (
     litestream_socket,
     replicated,
 )
+from milepost.dev.tether import tethered
 from milepost.errors import ConfigError
 from milepost.litestream import configuration
 
@@ -28,10 +29,8 @@ _IDENTITY = re.compile(r"[0-9a-f]{64}")
 
 async def found_keys(options: Options, env: Mapping[str, str], inherits: tuple[int, ...]) -> str:
     """Make the key server's identity unless it is there; return its public half in hex."""
-    tether = (sys.executable, "-P", "-m", "milepost.dev.tether", str(os.getpid()))
     process = await asyncio.create_subprocess_exec(
-        *tether,
-        *(sys.executable, "-P", "-m", "key_server", "init"),
+        *tethered(sys.executable, "-P", "-m", "key_server", "init"),
         env=keys_env(options, env),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -49,8 +48,8 @@ async def found_keys(options: Options, env: Mapping[str, str], inherits: tuple[i
         raise ConfigError(msg) from error
     identity = identity_in(out)
     if process.returncode or not identity:
-        words = complaints.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        msg = f"the key server cannot be set up: {words or f'status {process.returncode}'}"
+        words = sentence_in(complaints) or f"status {process.returncode}"
+        msg = f"the key server cannot be set up: {words}"
         raise ConfigError(msg)
     return identity
 

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import socket
 import stat
@@ -20,6 +21,9 @@ CHILDREN_SECONDS_MAX = 8.0
 LOOK_SECONDS = 0.1
 SOCKET_PATH_BYTES_MAX = 100  # the kernel allows 107, and a name has to follow the folder
 LONGEST_NAME_BYTES = len("/edge-.sock") + 32
+
+# What a URL holds as it is.  litestream does not turn `%20` in a file:// URL into a space again.
+_PLAIN = re.compile(r"[A-Za-z0-9/._~+,=@-]+")
 
 
 def make_folders(folders: Iterable[Path]) -> None:
@@ -86,21 +90,42 @@ def _locked(descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def socket_folder(preferred: Path) -> Iterator[Path]:
-    """Lend a folder whose path is short enough for sockets: *preferred*, or a temporary one.
+    """Lend a folder for sockets and links whose path is short and plain.
 
-    The temporary one has the same name every time, so that nothing piles up after kills.
+    It is *preferred* if that is both, else a temporary one.  The temporary one has
+    the same name every time, so that nothing piles up after kills.
     """
-    if len(os.fsencode(preferred)) + LONGEST_NAME_BYTES <= SOCKET_PATH_BYTES_MAX:
+    short_enough = len(os.fsencode(preferred)) + LONGEST_NAME_BYTES <= SOCKET_PATH_BYTES_MAX
+    if short_enough and _is_plain(preferred):
         preferred.chmod(0o700)
         yield preferred
         return
     name = hashlib.blake2b(os.fsencode(preferred), digest_size=8).hexdigest()
     short = Path(tempfile.gettempdir()) / f"milepost-{name}"
+    if not _is_plain(short):
+        msg = (
+            f"the name of {short.parent} has signs that no URL holds: set TMPDIR to another folder"
+        )
+        raise ConfigError(msg)
     _make_private(short)
     try:
         yield short
     finally:
         shutil.rmtree(short, ignore_errors=True)
+
+
+def replicas_link(replicas: Path, sockets: Path) -> Path:
+    """Return a path to *replicas* that a URL can hold: itself, or a link to it in *sockets*."""
+    if _is_plain(replicas):
+        return replicas
+    link = sockets / "replicas"
+    link.unlink(missing_ok=True)  # left by a run that was killed
+    link.symlink_to(replicas, target_is_directory=True)
+    return link
+
+
+def _is_plain(path: Path) -> bool:
+    return _PLAIN.fullmatch(str(path)) is not None
 
 
 def _make_private(folder: Path) -> None:

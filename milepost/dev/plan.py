@@ -64,6 +64,7 @@ class Surroundings:
     identity: str  # the key server's, in hex
     litestream: str  # the program; empty: no replication
     sockets: Path
+    replicas: Path  # as litestream can be told it: `replicas_link` in milepost.dev.ground
 
 
 def regions_of(text: str) -> tuple[str, ...]:
@@ -110,13 +111,18 @@ def folders(options: Options) -> tuple[Path, ...]:
     return (
         *(options.data / name for name in central),
         *(edge_folder(options, region) for region in options.regions),
-        *(options.data / "replicas" / name for name in replicated(options)),
+        *(replicas_folder(options) / name for name in replicated(options)),
     )
 
 
 def edge_folder(options: Options, region: str) -> Path:
     """Return the data folder of the edge of *region*."""
     return options.data / "edges" / region
+
+
+def replicas_folder(options: Options) -> Path:
+    """Return where the copies of all databases are."""
+    return options.data / "replicas"
 
 
 def replicated(options: Options) -> tuple[str, ...]:
@@ -197,7 +203,7 @@ def _edge(options: Options, here: Surroundings, region: str) -> Process:
     env = {
         **given_env(here.env),
         **_common(options, f"edges/{region}", private_port(options, region) - options.base_port),
-        **_replication(options, here, name),
+        **_replication(here, name),
         "MILEPOST_REGION": region,
         "MILEPOST_LISTEN": f"{LOOPBACK}:{public_port(options, region)}",
         "MILEPOST_TOKEN_FILE": str(options.data / "secrets" / name),
@@ -219,7 +225,7 @@ def _links_env(options: Options, here: Surroundings) -> dict[str, str]:
     return {
         **given_env(here.env),
         **_common(options, "links", LINKS_OFFSET),
-        **_replication(options, here, "link_registry"),
+        **_replication(here, "link_registry"),
     }
 
 
@@ -228,7 +234,7 @@ def _aggregator_env(options: Options, here: Surroundings) -> dict[str, str]:
     return {
         **given_env(here.env),
         **_common(options, "aggregator", AGGREGATOR_OFFSET),
-        **_replication(options, here, "aggregator"),
+        **_replication(here, "aggregator"),
         "MILEPOST_TOKEN_FILE": str(options.data / "secrets" / "aggregator"),
         "MILEPOST_KEYS_URL": local_url(options.base_port + KEYS_OFFSET),
         "MILEPOST_KEYS_IDENTITY": here.identity,
@@ -244,12 +250,12 @@ def _common(options: Options, folder: str, offset: int) -> dict[str, str]:
     }
 
 
-def _replication(options: Options, here: Surroundings, name: str) -> dict[str, str]:
+def _replication(here: Surroundings, name: str) -> dict[str, str]:
     if not here.litestream:
         return {}
     return {
         "MILEPOST_LITESTREAM_SOCKET": str(litestream_socket(here, name)),
-        "MILEPOST_REPLICA_URL": f"file://{options.data / 'replicas' / name}",
+        "MILEPOST_REPLICA_URL": f"file://{here.replicas / name}",
     }
 
 

@@ -1,6 +1,7 @@
 """A running platform's own knowledge: which process is where, and whether all is ready.
 
-What it knows stands in fleet.json, rewritten at every change.
+What it knows stands in fleet.json, rewritten at every change, and whenever somebody else has
+changed the file or taken it away.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from milepost.dev.plan import (
     public_port,
 )
 from milepost.dev.ready import missing
-from milepost.fleet import Fleet, RegionEntry, Service, write_fleet
+from milepost.fleet import Fleet, RegionEntry, Service, holds_fleet, write_fleet
 
 STARTING_SECONDS, STEADY_SECONDS = 0.2, 1.0
 PATIENCE_SECONDS = 10.0  # after so long without being ready, people are told why
@@ -74,7 +75,6 @@ class Platform:
         self._pid, self._clock, self._tell = pid, clock, tell
         self._services: Sequence[Child] = ()
         self._ready = False
-        self._written: Fleet | None = None
         self._waiting_since = time.monotonic()
         self._explained = ""
 
@@ -102,16 +102,16 @@ class Platform:
                 await self._clock.sleep(STEADY_SECONDS if self._ready else STARTING_SECONDS)
 
     def publish(self) -> None:
-        """Write fleet.json unless it says all this already."""
+        """Write fleet.json unless the file, as it is now, says all this already."""
         pids = {child.process.name: child.pid for child in self._services}
         fleet = fleet_of(self._options, self._credentials, pids, pid=self._pid, ready=self._ready)
-        if fleet == self._written:
+        path = fleet_path(self._options)
+        if holds_fleet(path, fleet):
             return
         try:
-            write_fleet(fleet_path(self._options), fleet)
-            self._written = fleet
+            write_fleet(path, fleet)
         except OSError as error:  # a full disk passes; the next look writes it
-            self._tell(f"cannot write {fleet_path(self._options)}: {error.strerror}")
+            self._tell(f"cannot write {path}: {error.strerror}")
 
     def _learn(self, reasons: dict[str, str]) -> None:
         if self.told.is_set():

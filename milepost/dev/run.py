@@ -13,7 +13,13 @@ from milepost.dev import plan, show
 from milepost.dev.child import Child, Tell
 from milepost.dev.credentials import ensure_credentials
 from milepost.dev.founding import find_litestream, found_keys, write_litestream_configs
-from milepost.dev.ground import childrens_lock, make_folders, require_free, socket_folder
+from milepost.dev.ground import (
+    childrens_lock,
+    make_folders,
+    replicas_link,
+    require_free,
+    socket_folder,
+)
 from milepost.dev.plan import Options, Surroundings
 from milepost.dev.platform import Platform, fleet_path
 from milepost.dev.supervise import keep_until, kill
@@ -46,6 +52,7 @@ async def run_platform(options: Options, env: Mapping[str, str], tell: Tell) -> 
             identity=await found_keys(options, env, (lock,)),
             litestream=litestream,
             sockets=sockets,
+            replicas=replicas_link(plan.replicas_folder(options), sockets),
         )
         write_litestream_configs(options, here)
         await _run(platform, options, here, (lock,), tell)

@@ -5,6 +5,8 @@ Rules of this file:
 - No token is ever shown; commands read it from its file.
 """
 
+import shlex
+
 from milepost.dev.plan import (
     AGGREGATOR_OFFSET,
     KEYS_OFFSET,
@@ -12,6 +14,7 @@ from milepost.dev.plan import (
     Options,
     local_url,
     public_port,
+    replicas_folder,
 )
 
 
@@ -27,7 +30,7 @@ def welcome(options: Options) -> list[str]:
     places |= {
         "data": str(options.data),
         "logs": str(options.data / "logs"),
-        "replicas": str(options.data / "replicas") if options.litestream else "none",
+        "replicas": str(replicas_folder(options)) if options.litestream else "none",
     }
     width = max(map(len, places))
     return ["Milepost on this machine", ""] + [
@@ -41,7 +44,7 @@ def next_steps(options: Options) -> list[str]:
     edge = local_url(options.base_port)
 
     def bearer(name: str) -> str:
-        return f'-H "Authorization: Bearer $(cat {secrets / name})"'
+        return f'-H "Authorization: Bearer $(cat {shlex.quote(str(secrets / name))})"'
 
     links = local_url(options.base_port + LINKS_OFFSET)
     aggregator = local_url(options.base_port + AGGREGATOR_OFFSET)

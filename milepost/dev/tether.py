@@ -26,6 +26,11 @@ def tie(parent: int) -> bool:
     return os.getppid() == parent
 
 
+def tethered(*command: str) -> tuple[str, ...]:
+    """Return *command* as one that ends with this process."""
+    return (sys.executable, "-P", "-m", "milepost.dev.tether", str(os.getpid()), *command)
+
+
 def main(words: list[str]) -> int:
     """Tie this process to the parent named first and become the command that follows."""
     if len(words) < WORDS_MIN or not words[0].isdigit():

@@ -120,8 +120,14 @@ def test_all_faults_of_the_settings_are_told_together() -> None:
 
     text = str(caught.value)
     assert "MILEPOST_SOURCES: names an address twice" in text
-    assert "MILEPOST_REPLICA_URL: goes together" in text
+    assert "MILEPOST_LITESTREAM_SOCKET: missing; it goes together" in text
     assert "MILEPOST_TOKEN: missing" in text
+
+
+def test_no_source_is_a_fault() -> None:
+    """An aggregator that pulls nobody would look well and count nothing."""
+    with pytest.raises(ConfigError, match="MILEPOST_SOURCES: want http://host:port, got ','"):
+        Config.from_env({**GOOD, "MILEPOST_SOURCES": ","})
 
 
 def test_good_settings_are_read() -> None:

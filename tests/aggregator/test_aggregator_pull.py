@@ -1,15 +1,17 @@
 """Pulling: real sealed batches over a real socket into a real database."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from aggregator.apply import select
 from aggregator.opening import Opened
 from aggregator.pace import PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN
-from aggregator.safe import Safe
+from aggregator.safe import Replica, Safe
 from milepost.batch import first_chain
 from milepost.errors import UnavailableError
+from milepost.litestream import Litestream
 from milepost.sqlite import connect
 from milepost.vocabulary import Seq
 from milepost.wire import Cursor
@@ -64,20 +66,28 @@ async def test_each_step_acknowledges_the_one_before(world: World) -> None:
     assert edge.asked[0].generation == START
 
 
+class FirstFails:
+    """A copy whose first sync fails."""
+
+    def __init__(self) -> None:
+        self.behind = False
+        self.syncs = 0
+
+    async def sync(self) -> None:
+        """Count, and fail the first time."""
+        self.syncs += 1
+        if self.syncs == 1:
+            msg = "litestream: ClientError"
+            raise UnavailableError(msg)
+
+
 async def test_with_replication_only_the_replicated_is_acknowledged(world: World) -> None:
     """What a sync had begun with is safe when it has succeeded, and not a moment before."""
     edge = await world.add_edge()
     stream = edge.begin()
     stream.add(world.epoch, [a_record(1)])
-    syncs: list[int] = []
-
-    async def sync() -> None:
-        syncs.append(len(syncs))
-        if len(syncs) == 1:
-            msg = "litestream: ClientError"
-            raise UnavailableError(msg)
-
-    world.safe = Safe(world.store, sync)
+    copy = FirstFails()
+    world.safe = Safe(world.store, copy)
     puller = world.puller(edge)
     await puller.pull()
     with pytest.raises(UnavailableError):
@@ -88,7 +98,29 @@ async def test_with_replication_only_the_replicated_is_acknowledged(world: World
     await puller.pull()
 
     assert [len(asked.acknowledged) for asked in edge.asked] == [0, 0, 1]
-    assert len(syncs) == 2
+    assert copy.syncs == 2
+
+
+async def test_nothing_is_synced_before_litestream_holds_it(world: World) -> None:
+    """It would answer 404, at every start; nothing is acknowledged meanwhile."""
+    copy = FirstFails()
+    copy.syncs, copy.behind = 1, True
+    safe = Safe(world.store, copy)
+    await safe.replicate()
+    asked_early = copy.syncs > 1
+    copy.behind = False
+    await safe.replicate()
+
+    assert not asked_early
+    assert copy.syncs == 2
+
+
+def test_a_replica_is_behind_until_litestream_knows_the_database(tmp_path: Path) -> None:
+    """Whoever has not been told of it cannot copy it."""
+    litestream = Litestream(tmp_path / "s", "file:///copies")
+    litestream.hold(tmp_path / "combined.db", "combined")
+
+    assert Replica(litestream, tmp_path / "combined.db").behind
 
 
 async def test_a_batch_in_two_streams_counts_once(world: World) -> None:

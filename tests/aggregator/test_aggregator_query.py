@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.app import build_app
+from aggregator.puller import Puller
 from aggregator.query.params import Place, read_question, rfc3339, write_cursor
 from milepost.errors import RejectedError
 from milepost.record import Record
@@ -31,7 +32,9 @@ async def client(world: World, aiohttp_client: Connect) -> Client:
     return await connect(world, aiohttp_client)
 
 
-async def connect(world: World, aiohttp_client: Connect) -> Client:
+async def connect(
+    world: World, aiohttp_client: Connect, pullers: list[Puller] | None = None
+) -> Client:
     """Return a caller of the aggregator on *world*'s database."""
     tokens = TokenBook(
         (token_hash(name), Principal(name, frozenset({scope})))
@@ -42,7 +45,8 @@ async def connect(world: World, aiohttp_client: Connect) -> Client:
         readers=world.readers,
         store=world.store,
         keyring=world.keyring,
-        pullers=[world.puller(edge) for edge in world.edges],
+        pullers=pullers or [world.puller(edge) for edge in world.edges],
+        clock=world.clock,
         entropy=bytes,
     )
     return await aiohttp_client(app)
@@ -263,6 +267,85 @@ async def test_sources_tell_how_each_does(world: World, aiohttp_client: Connect)
     (listed,) = told["sources"][0]["streams"]
     assert (listed["stream"], listed["seq"], listed["last_seq"]) == (stream.id.hex(), 1, 2)
     assert told["sources"][1]["last_error"] == "has not answered since the start"
+
+
+async def lags(client: Client) -> list[float]:
+    """Return the lag in seconds of each source, which is that of its worst stream or more."""
+    told = await (await client.get("/v1/sources", headers=READ)).json()
+    for source in told["sources"]:
+        worst = max([0, *(stream["lag_seconds"] for stream in source["streams"])])
+        assert source["lag_seconds"] >= worst
+    return [source["lag_seconds"] for source in told["sources"]]
+
+
+async def test_a_lag_in_seconds(world: World, aiohttp_client: Connect) -> None:
+    """The age of the newest record applied while something announced is missing, else nothing."""
+    edge = await world.add_edge()
+    stream = edge.begin()
+    puller = world.puller(edge)
+    client = await connect(world, aiohttp_client, [puller])
+    stream.add(world.epoch, [a_record(1_000)])
+    stream.add(world.epoch, [a_record(9_000)])
+    edge.limit = 1
+    world.clock.moment += 60_000
+    await puller.step()
+    behind = await lags(client)
+    await puller.step()
+    caught_up = await lags(client)
+    world.clock.moment += 3_600_000
+    idle = await lags(client)
+
+    assert (behind, caught_up, idle) == ([59.0], [0.0], [0.0])
+
+
+async def test_a_quiet_hour_is_no_lag(world: World, aiohttp_client: Connect) -> None:
+    """What is missing came after the last answer that left nothing missing."""
+    edge = await world.add_edge()
+    stream = edge.begin()
+    puller = world.puller(edge)
+    client = await connect(world, aiohttp_client, [puller])
+    stream.add(world.epoch, [a_record(1)])
+    await puller.step()
+    world.clock.moment += 3_600_000
+    await puller.step()
+    stream.add(world.epoch, [a_record(3_601_000)])
+    stream.add(world.epoch, [a_record(3_601_000)])
+    edge.limit = 0
+    world.clock.moment += 2_000
+    await puller.step()
+
+    assert await lags(client) == [2.0]
+
+
+async def test_what_a_shorter_file_lacks_stays_a_lag(world: World, aiohttp_client: Connect) -> None:
+    """A log that was rolled back has nothing more to tell, and yet something is missing."""
+    edge = await world.add_edge()
+    stream = edge.begin()
+    stream.add(world.epoch, [a_record(1_000)])
+    stream.add(world.epoch, [a_record(2_000)])
+    edge.limit = 1
+    await world.puller(edge).step()
+    stream.batches.pop()
+    puller = world.puller(edge)
+    client = await connect(world, aiohttp_client, [puller])
+    await puller.step()
+    world.clock.moment += 60_000
+
+    assert await lags(client) == [60.0]
+
+
+async def test_silence_is_a_lag(world: World, aiohttp_client: Connect) -> None:
+    """What a source has that does not answer is not known: nobody may call that up to date."""
+    edge, never = await world.add_edge(), await world.add_edge()
+    pullers = [world.puller(edge), world.puller(never)]
+    client = await connect(world, aiohttp_client, pullers)
+    world.clock.moment += 5_000
+    await pullers[0].step()
+    edge.fault = {"detail": "no"}
+    world.clock.moment += 30_000
+    await pullers[0].step()
+
+    assert await lags(client) == [30.0, 35.0]
 
 
 async def test_not_ready_until_all_have_answered(world: World, aiohttp_client: Connect) -> None:

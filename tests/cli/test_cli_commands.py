@@ -12,7 +12,13 @@ from milepost.cli.keys import moment
 from milepost.cli.sources import news, worst_first
 from tests.cli.conftest import HIT, LINK, Answers, Run
 
-WELL: dict[str, Any] = {"url": "http://e:1", "region": "dfw", "last_success": "…", "lag_records": 3}
+WELL: dict[str, Any] = {
+    "url": "http://e:1",
+    "region": "dfw",
+    "last_success": "…",
+    "lag_records": 3,
+    "lag_seconds": 0.5,
+}
 
 
 async def test_hits_asks_for_the_newest(run: Run, answers: Answers) -> None:
@@ -138,7 +144,7 @@ async def test_sources_that_are_well(run: Run, answers: Answers) -> None:
     result = await run("sources")
 
     assert result.exit_code == 0
-    assert result.output.splitlines()[1].split() == ["dfw", "http://e:1", "3", "…", "-"]
+    assert result.output.splitlines()[1].split() == ["dfw", "http://e:1", "3", "0.5", "…", "-"]
 
 
 async def test_a_source_that_fails_is_bad_news(run: Run, answers: Answers) -> None:
@@ -149,7 +155,7 @@ async def test_a_source_that_fails_is_bad_news(run: Run, answers: Answers) -> No
     result = await run("sources")
 
     assert result.exit_code == 1
-    assert result.output.splitlines()[1].split()[::4] == ["cdg", "TimeoutError"]
+    assert result.output.splitlines()[1].split()[::5] == ["cdg", "TimeoutError"]
     assert result.output.splitlines()[-1] == "2 batches (9 records) wait sealed for their key"
 
 
@@ -177,6 +183,13 @@ def test_the_worst_source_comes_first() -> None:
     assert worst_first([near, far, bad]) == [bad, far, near]
 
 
+@pytest.fixture
+def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no service asked, which takes a process."""
+    monkeypatch.setattr("milepost.cli.config.faults", lambda _env, _service: "")
+
+
+@pytest.mark.usefixtures("unasked")
 def test_config_masks_secrets() -> None:
     """What is in force and where it comes from; never a secret."""
     env = {"MILEPOST_TOKEN": "very-secret", "MILEPOST_ACCEPT": "fast"}
@@ -188,7 +201,61 @@ def test_config_masks_secrets() -> None:
     assert rows["MILEPOST_ACCEPT"]["source"] == "environment"
     assert rows["MILEPOST_STREAM_MB"]["source"] == "default"
     assert "MILEPOST_SOURCES" not in rows
-    assert result.exit_code == 1  # an edge lacks settings here
+    assert result.exit_code == 0
+
+
+@pytest.mark.usefixtures("unasked")
+def test_config_shows_what_the_platform_tells() -> None:
+    """On Fly.io region and machine are in force although nobody set them; what is set wins."""
+    env = {"FLY_REGION": "cdg", "FLY_MACHINE_ID": "m1", "MILEPOST_MACHINE": "mine"}
+    result = CliRunner().invoke(cli, ["config", "edge", "--json"], env=env)
+    rows = {row["name"]: row for row in map(orjson.loads, result.output.splitlines())}
+
+    shown = [(rows[f"MILEPOST_{name}"]) for name in ("REGION", "MACHINE")]
+    assert [(row["value"], row["source"]) for row in shown] == [
+        ("cdg", "FLY_REGION"),
+        ("mine", "environment"),
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("service", "env", "expected"),
+    [
+        ("edge", {"MILEPOST_STREAM_MB": "0"}, ["STREAM_MB: want 1..4096", "TOKENS_FILE: missing"]),
+        ("edge", {"FLY_REGION": "D/W"}, ["REGION: want small letters"]),
+        ("aggregator", {"MILEPOST_SOURCES": ","}, ["SOURCES: want http", "TOKEN: missing"]),
+        ("keys", {"MILEPOST_EPOCH": "1s", "MILEPOST_X": "1"}, ["EPOCH: ", "X: unknown"]),
+        ("links", {"MILEPOST_REPLICA_URL": "/r"}, ["LITESTREAM_SOCKET: missing", "REPLICA_URL: "]),
+    ],
+)
+def test_config_names_every_fault(service: str, env: dict[str, str], expected: list[str]) -> None:
+    """What the service would say at its start, below the table; exit status 2."""
+    result = CliRunner().invoke(cli, ["config", service], env=env)
+
+    assert result.exit_code == 2
+    assert result.stdout.startswith("SETTING")
+    assert result.stderr.startswith(f"milepost {service}: ")
+    assert result.stderr.count("\n") == 1
+    assert [text for text in expected if f"MILEPOST_{text}" not in result.stderr] == []
+
+
+@pytest.mark.slow
+def test_config_has_nothing_to_say_of_what_is_well() -> None:
+    """Exit status 0: the service would start."""
+    env = {"MILEPOST_TOKENS_FILE": "/tokens.json"}
+    result = CliRunner().invoke(cli, ["config", "links"], env=env)
+
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_config_of_everybody_names_what_nobody_knows() -> None:
+    """A typing error is one for every service."""
+    result = CliRunner().invoke(cli, ["config"], env={"MILEPOST_REGOIN": "dfw"})
+
+    assert result.exit_code == 2
+    assert "MILEPOST_REGION" in result.stdout
+    assert result.stderr == "milepost: MILEPOST_REGOIN: unknown to every service\n"
 
 
 def test_config_of_everybody() -> None:

@@ -31,6 +31,7 @@ def here(tmp_path: Path) -> Surroundings:
         identity="ab" * 32,
         litestream="/usr/bin/litestream",
         sockets=tmp_path / "run",
+        replicas=tmp_path / "plain",
     )
 
 

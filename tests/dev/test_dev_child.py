@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from milepost.dev import child as child_module
-from milepost.dev.child import ended_line, last_words, rotate
+from milepost.dev.child import ended_line, last_words, rotate, sentence_in
 from milepost.dev.plan import Stage
 from milepost.dev.supervise import drain, keep_until, kill
 from milepost.errors import ConfigError
@@ -69,11 +69,11 @@ async def test_a_process_that_does_not_drain_is_killed(
 
 
 async def test_a_wrong_configuration_ends_everything(make_child: MakeChild) -> None:
-    """Starting it again would not help; its last line says what would."""
+    """Starting it again would not help; its last sentence says what would."""
     good = make_child(FOREVER, name="good")
     bad = make_child("echo first; echo 'milepost edge: MILEPOST_X: missing' >&2; exit 2")
 
-    with pytest.raises(ConfigError, match=r"^small does not start: milepost edge: MILEPOST_X"):
+    with pytest.raises(ConfigError, match=r"^small does not start: MILEPOST_X: missing$"):
         await keep_until(asyncio.Event(), [good, bad], asyncio.sleep(60))
 
     assert good.pid is None
@@ -164,6 +164,24 @@ def test_the_last_words_are_this_life_s(tmp_path: Path) -> None:
     with log.open("a") as file:
         file.write("one\ntwo\n\n")
     assert last_words(log, begin) == "two"
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (b"milepost keys: no disk\n", "no disk"),
+        (
+            b"milepost edge: port 1 is in use\nx.py:1: RuntimeWarning: odd\n  a\n",
+            "port 1 is in use",
+        ),
+        (b"milepost edge: first\nmilepost edge: milepost a: b\n", "milepost a: b"),
+        (b"Traceback\nValueError: 7\n", "ValueError: 7"),
+        (b"\n", ""),
+    ],
+)
+def test_the_sentence_is_found(output: bytes, expected: str) -> None:
+    """Whatever a library warned about meanwhile; and nobody is named twice."""
+    assert sentence_in(output) == expected
 
 
 @pytest.mark.parametrize(

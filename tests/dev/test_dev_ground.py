@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from milepost.clock import SystemClock
-from milepost.dev.ground import childrens_lock, make_folders, require_free, socket_folder
+from milepost.dev.ground import (
+    childrens_lock,
+    make_folders,
+    replicas_link,
+    require_free,
+    socket_folder,
+)
 from milepost.errors import ConfigError
 
 
@@ -65,6 +71,36 @@ def test_a_deep_folder_keeps_its_sockets_elsewhere(tmp_path: Path) -> None:
             assert again == folder
 
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["with space", "100%", "a#b", "what?", "Zürich"])
+def test_replicas_are_reached_by_a_plain_path(tmp_path: Path, name: str) -> None:
+    """What a URL must escape leads litestream elsewhere; the link leads into the folder."""
+    replicas = tmp_path / name / "replicas"
+    replicas.mkdir(parents=True)
+    with socket_folder(replicas.with_name("run")) as sockets:
+        link = replicas_link(replicas, sockets)
+        assert replicas_link(replicas, sockets) == link  # as after a kill
+        assert link.as_uri() == f"file://{link}"
+        (link / "copy").touch()
+
+    assert (replicas / "copy").exists()
+    assert not link.exists()
+
+
+def test_a_plain_path_to_the_replicas_needs_no_link(tmp_path: Path) -> None:
+    """People find them where the settings say."""
+    assert replicas_link(tmp_path / "replicas", tmp_path) == tmp_path / "replicas"
+
+
+def test_a_temporary_folder_must_be_plain_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the link would not help."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "with space"))
+
+    with pytest.raises(ConfigError, match="set TMPDIR"), socket_folder(tmp_path / "a b"):
+        pass
 
 
 def test_sockets_are_not_put_where_others_reach(

@@ -41,14 +41,14 @@ def test_no_port_is_planned_twice(options: Options) -> None:
         ("edge-cdg", "KEYS_IDENTITY", "ab" * 32),
         ("edge-cdg", "DATA", "DIR/edges/cdg"),
         ("edge-cdg", "TOKEN_FILE", "DIR/secrets/edge-cdg"),
-        ("edge-cdg", "REPLICA_URL", "file://DIR/replicas/edge-cdg"),
+        ("edge-cdg", "REPLICA_URL", "file://REPLICAS/edge-cdg"),
         ("aggregator", "SOURCES", "http://127.0.0.1:8190,http://127.0.0.1:8191"),
         ("aggregator", "TOKEN_FILE", "DIR/secrets/aggregator"),
         ("aggregator", "DATA", "DIR/aggregator"),
         ("key_server", "MASTER_KEY_FILE", "DIR/secrets/master.key"),
         ("key_server", "PRIVATE_LISTEN", "127.0.0.1:8180"),
         ("link_registry", "TOKENS_FILE", "DIR/secrets/tokens.json"),
-        ("link_registry", "REPLICA_URL", "file://DIR/replicas/link_registry"),
+        ("link_registry", "REPLICA_URL", "file://REPLICAS/link_registry"),
     ],
 )
 def test_each_service_is_told_its_place(
@@ -57,7 +57,8 @@ def test_each_service_is_told_its_place(
     """Services know each other only by what stands here."""
     env = by_name(options, here)[name].env
 
-    assert env[f"MILEPOST_{setting}"] == value.replace("DIR", str(options.data))
+    value = value.replace("DIR", str(options.data)).replace("REPLICAS", str(here.replicas))
+    assert env[f"MILEPOST_{setting}"] == value
 
 
 def test_a_setting_given_to_dev_reaches_the_services(options: Options, here: Surroundings) -> None:

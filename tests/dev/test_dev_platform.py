@@ -1,6 +1,7 @@
 """fleet.json: true at every moment."""
 
 import asyncio
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +71,30 @@ def test_a_disk_that_is_full_passes(platform: Platform, options: Options, told: 
 
     assert "cannot write" in told[0]
     assert not read_fleet(fleet_path(options)).ready
+
+
+@pytest.mark.parametrize("content", [None, "", "{}"], ids=["deleted", "emptied", "replaced"])
+def test_a_fleet_file_that_is_lost_comes_back(
+    platform: Platform, options: Options, content: str | None
+) -> None:
+    """Without it no command finds the platform, which runs on all the same."""
+    platform.publish()
+    before = read_fleet(fleet_path(options))
+    fleet_path(options).unlink()
+    if content is not None:
+        fleet_path(options).write_text(content)
+    platform.publish()
+
+    assert read_fleet(fleet_path(options)) == before
+
+
+def test_a_fleet_file_that_is_true_is_left_alone(platform: Platform, options: Options) -> None:
+    """It is looked at every second, and written when there is something to write."""
+    platform.publish()
+    before = fleet_path(options).stat().st_ino
+    platform.publish()
+
+    assert fleet_path(options).stat().st_ino == before
 
 
 async def test_ready_while_all_are(
@@ -150,6 +175,18 @@ def test_people_are_told_where_everything_is(options: Options) -> None:
     assert str(options.data) in text
     assert text.count("curl") == 3
     assert f"$(cat {options.data}/secrets/read)" in text
+
+
+def test_what_to_try_works_in_any_folder(options: Options, tmp_path: Path) -> None:
+    """A line that is copied into a shell finds the token, whatever its folder is called."""
+    data = tmp_path / "it's a $HOME"
+    (data / "secrets").mkdir(parents=True)
+    (data / "secrets" / "read").write_text("read-token\n")
+    (line,) = [each for each in next_steps(replace(options, data=data)) if "/v1/hits" in each]
+
+    script = f"curl() {{ printf '<%s>' \"$@\"; }}; {line}"
+    out = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+    assert out.stdout.startswith("<-H><Authorization: Bearer read-token><http://")
 
 
 def test_no_replicas_are_not_promised(options: Options) -> None:

@@ -109,10 +109,16 @@ Start = Callable[[], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start_dev(tmp_path: Path) -> Iterator[Start]:
+def data() -> str:
+    """Return the folder of the real platforms."""
+    return "data"
+
+
+@pytest.fixture
+def start_dev(tmp_path: Path, data: str) -> Iterator[Start]:
     """Return a starter of real platforms, all on one folder; none outlives the test."""
     base, started = free_base_port(), list[subprocess.Popen[str]]()
-    options = ("--data", "data", "--regions", "dfw", "--base-port", str(base))
+    options = ("--data", data, "--regions", "dfw", "--base-port", str(base))
 
     def begin() -> "subprocess.Popen[str]":
         with (tmp_path / "dev.out").open("a") as out:
@@ -132,12 +138,12 @@ def start_dev(tmp_path: Path) -> Iterator[Start]:
         process.wait(timeout=40)
 
 
-def wait_ready(folder: Path, dev: "subprocess.Popen[str]") -> Fleet:
+def wait_ready(folder: Path, dev: "subprocess.Popen[str]", data: str = "data") -> Fleet:
     """Return the fleet of *dev* once it is ready."""
     end = time.monotonic() + READY_SECONDS
     while time.monotonic() < end and dev.poll() is None:
-        if (folder / "data" / "fleet.json").exists():
-            fleet = read_fleet(folder / "data" / "fleet.json")
+        if (folder / data / "fleet.json").exists():
+            fleet = read_fleet(folder / data / "fleet.json")
             if fleet.ready and fleet.pid == dev.pid:
                 return fleet
         time.sleep(0.1)
@@ -182,3 +188,28 @@ def test_a_service_that_is_killed_comes_back(start_dev: Start, tmp_path: Path) -
     assert after.regions[0].pid not in {None, before.regions[0].pid}
     assert after.regions[0].url == before.regions[0].url
     assert after.aggregator.pid == before.aggregator.pid
+
+
+def wait_for_copies(replicas: Path, names: set[str]) -> set[str]:
+    """Return which of *names* have a copy in *replicas*, once all have or time is over."""
+    end, found = time.monotonic() + READY_SECONDS, set[str]()
+    while found != names and time.monotonic() < end:
+        found = {name for name in names if any((replicas / name).rglob("*.ltx"))}
+        time.sleep(0.1)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("data", ["with a space, 100% #1"])
+def test_replicas_are_in_the_data(start_dev: Start, tmp_path: Path, data: str) -> None:
+    """Whatever the folder is called: a copy that nobody finds is none.  And so is fleet.json."""
+    dev = start_dev()
+    fleet = wait_ready(tmp_path, dev, data)
+    names = {"edge-dfw", "aggregator", "link_registry"}
+
+    assert wait_for_copies(tmp_path / data / "replicas", names) == names
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [data]
+    assert "to /sync" not in (tmp_path / data / "logs" / "aggregator.log").read_text()
+    (tmp_path / data / "fleet.json").unlink()
+    assert wait_ready(tmp_path, dev, data) == fleet

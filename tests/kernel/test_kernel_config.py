@@ -181,6 +181,88 @@ def test_addresses_lose_their_last_slash() -> None:
         assert read.urls("SOURCES") == ("http://a:1", "http://b:2")
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [(",", "want http"), (" , ", "want http"), ("http://a:1,http://a:1/", "an address twice")],
+)
+def test_a_list_of_addresses_that_is_none(text: str, fault: str) -> None:
+    """Nobody means an empty list, or the same one twice."""
+    with (
+        pytest.raises(ConfigError, match=f"MILEPOST_SOURCES: .*{fault}"),
+        EnvReader({"MILEPOST_SOURCES": text}) as read,
+    ):
+        read.urls("SOURCES")
+
+
+@pytest.mark.parametrize("text", ["d", "dfw", "a-1", "0", "a" * 63])
+def test_a_short_name(text: str) -> None:
+    """It can be a folder, a label and a part of an address."""
+    with EnvReader({"MILEPOST_REGION": text, "MILEPOST_MACHINE": text.upper()}) as read:
+        assert read.short_name("REGION") == text
+        assert read.short_name("MACHINE", capitals=True) == text.upper()
+
+
+@pytest.mark.parametrize("text", ["a/b", "..", "-a", "a b", "a.b", "é", "a\n", "a" * 64])
+def test_a_short_name_that_is_none(text: str) -> None:
+    """What could leave its folder, or mean something in a URL, is refused."""
+    with pytest.raises(ConfigError) as caught, EnvReader({"MILEPOST_REGION": text}) as read:
+        read.short_name("REGION")
+
+    assert str(caught.value).startswith("MILEPOST_REGION: want small letters, digits and hyphens")
+
+
+def test_a_region_has_no_capitals() -> None:
+    """`DFW` and `dfw` would be two regions in every sum."""
+    with (
+        pytest.raises(ConfigError, match="MILEPOST_REGION: want small letters"),
+        EnvReader({"MILEPOST_REGION": "DFW"}) as read,
+    ):
+        read.short_name("REGION")
+
+
+@pytest.mark.parametrize("url", ["", "file:///copies/a b", "s3://bucket/a?endpoint=x"])
+def test_replication_is_given_whole_or_not_at_all(url: str) -> None:
+    """Both settings, or none."""
+    socket = "/run/s" if url else ""
+    env = {"MILEPOST_LITESTREAM_SOCKET": socket, "MILEPOST_REPLICA_URL": url}
+
+    with EnvReader(env) as read:
+        assert read.replication() == (socket, url)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [("LITESTREAM_SOCKET", "REPLICA_URL"), ("REPLICA_URL", "LITESTREAM_SOCKET")],
+)
+def test_half_a_replication_is_a_fault(given: str, missing: str) -> None:
+    """It would look like a backup and be none."""
+    with pytest.raises(ConfigError) as caught, EnvReader({f"MILEPOST_{given}": "s3://b"}) as read:
+        read.replication()
+
+    assert (
+        str(caught.value) == f"MILEPOST_{missing}: missing; it goes together with MILEPOST_{given}"
+    )
+
+
+@pytest.mark.parametrize("url", ["/copies", "file://copies", "gs://k:secret@b", "s3://", "s3:///b"])
+def test_replicas_go_to_a_folder_or_a_bucket(url: str) -> None:
+    """Litestream would find out when a database is first replicated; and a key is not repeated."""
+    env = {"MILEPOST_LITESTREAM_SOCKET": "/run/s", "MILEPOST_REPLICA_URL": url}
+    with pytest.raises(ConfigError) as caught, EnvReader(env) as read:
+        read.replication()
+
+    assert str(caught.value) == "MILEPOST_REPLICA_URL: want file:///folder or s3://bucket/folder"
+
+
+def test_every_reader_minds_the_level_of_the_log() -> None:
+    """Whoever reads settings logs too."""
+    with (
+        pytest.raises(ConfigError, match="MILEPOST_LOG_LEVEL: want one of DEBUG"),
+        EnvReader({"MILEPOST_LOG_LEVEL": "LOUD"}),
+    ):
+        pass
+
+
 def test_hex_has_the_wanted_size_and_is_not_repeated() -> None:
     """The fault names the size and not the value, which may be a secret."""
     with (

@@ -15,6 +15,7 @@ from milepost import service
 from milepost.config import EnvReader, Listener
 from milepost.errors import ConfigError, InvariantError
 from milepost.service import (
+    CHECK,
     CONFIG_STATUS,
     listen,
     run_service,
@@ -52,6 +53,20 @@ def test_wrong_surroundings_end_with_status_2_and_a_text(
     assert told.startswith("milepost edge: ")
     assert text in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(("env", "status"), [({}, 0), ({"MILEPOST_REGOIN": "dfw"}, CONFIG_STATUS)])
+def test_a_check_reads_the_settings_and_ends(
+    env: dict[str, str], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same reading as at a start, and nothing is started."""
+    monkeypatch.setattr("sys.argv", ["edge", CHECK])
+
+    async def never(_config: str) -> None:
+        msg = "it was only to be checked"
+        raise InvariantError(msg)
+
+    assert run_service("edge", read_region, never, env) == status
 
 
 def test_the_platform_names_region_and_machine() -> None:

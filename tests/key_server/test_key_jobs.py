@@ -6,6 +6,7 @@ import pytest
 
 from key_server.issuing import Issuer
 from key_server.jobs import look, run_jobs
+from milepost.clock import SystemClock
 from milepost.errors import InvariantError, UnavailableError
 from tests.key_server.key_world import DAY_MS, World
 
@@ -20,7 +21,7 @@ async def test_the_schedule_makes_what_becomes_due(world: World) -> None:
     """Without being told that a day has passed."""
     async with world.open() as server:
         board = server.issuer.board
-        jobs = asyncio.create_task(run_jobs(server.issuer, world.period))
+        jobs = asyncio.create_task(run_jobs(server.issuer, world.period, SystemClock()))
         world.clock.move(DAY_MS)
         before = board.shown
         after = await board.wait_for_other({before.etag}, 5)
@@ -60,4 +61,4 @@ async def test_a_broken_promise_ends_the_process(
         monkeypatch.setattr(Issuer, "look", fail)
         with pytest.raises(InvariantError):
             async with asyncio.timeout(5):
-                await run_jobs(server.issuer, world.period)
+                await run_jobs(server.issuer, world.period, SystemClock())

@@ -118,6 +118,7 @@ def free_port() -> int:
         ("MILEPOST_TOKENS_FILE", ""),
         ("MILEPOST_PRIVATE_LISTEN", "nowhere"),
         ("MILEPOST_EPOHC", "day"),
+        ("MILEPOST_LOG_LEVEL", "LOUD"),
     ],
 )
 def test_a_bad_setting_is_named_and_its_secret_is_not(name: str, value: str) -> None:
@@ -250,5 +251,5 @@ def test_an_unknown_command_shows_the_usage(tmp_path: Path) -> None:
     ended = run(environment(tmp_path), "innit")
 
     assert ended.returncode == 2
-    assert ended.stderr == "usage: python -m key_server [init]\n"
+    assert ended.stderr == "usage: python -m key_server [init | check]\n"
     assert list(tmp_path.iterdir()) == []

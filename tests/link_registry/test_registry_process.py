@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -48,6 +50,21 @@ async def test_one_folder_has_one_registry(env: dict[str, str]) -> None:
 
     with _held(config.data), pytest.raises(ConfigError, match="in use by another process"):
         await main(config)
+
+
+async def test_a_port_in_use_is_one_sentence(env: dict[str, str]) -> None:
+    """What to do is not followed by warnings about loops that never ran."""
+    port = int(env["MILEPOST_PRIVATE_LISTEN"].rpartition(":")[2])
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with (
+            socket.create_server(("127.0.0.1", port)),
+            pytest.raises(ConfigError, match=f"port {port} on 127.0.0.1 is in use"),
+        ):
+            await main(Config.from_env(env))
+        gc.collect()
+
+    assert [str(each.message) for each in warned if "never awaited" in str(each.message)] == []
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""The schedule: one job per step, each of which says when it wants to run again.
+"""A schedule: one job per step, each of which says when it wants to run again.
 
 A job never overlaps itself, because its next run is scheduled only when the one
-before has ended; and none waits for another.
+before has ended; and none waits for another.  What no step may raise ends the
+schedule: the scheduler itself would go on as if nothing had happened.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ Step = Callable[[], Awaitable[float]]  # does its work, answers in how many seco
 JOB_DEFAULTS = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
 
 
-class Jobs:
+class Schedule:
     """Steps that run for as long as the service."""
 
     def __init__(self, clock: Clock) -> None:

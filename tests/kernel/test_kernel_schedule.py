@@ -3,18 +3,15 @@
 import asyncio
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from aggregator.jobs import Jobs
-from aggregator.pace import PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN, pause_seconds
 from milepost.clock import SystemClock
 from milepost.errors import InvariantError
+from milepost.schedule import Schedule
 
 
 async def test_a_step_runs_again_when_it_said() -> None:
     """Zero is at once; the runs of one step never overlap."""
-    jobs = Jobs(SystemClock())
+    schedule = Schedule(SystemClock())
     runs, inside = [], 0
     enough = asyncio.Event()
 
@@ -28,8 +25,8 @@ async def test_a_step_runs_again_when_it_said() -> None:
             enough.set()
         return 0.0
 
-    jobs.add("step", step)
-    task = asyncio.create_task(jobs.run())
+    schedule.add("step", step)
+    task = asyncio.create_task(schedule.run())
     await asyncio.wait_for(enough.wait(), 5)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -39,7 +36,7 @@ async def test_a_step_runs_again_when_it_said() -> None:
 
 async def test_a_step_that_hangs_delays_no_other() -> None:
     """Each is a job of its own; the end cancels what still runs."""
-    jobs = Jobs(SystemClock())
+    schedule = Schedule(SystemClock())
     ran, ended = asyncio.Event(), asyncio.Event()
 
     async def hang() -> float:
@@ -53,9 +50,9 @@ async def test_a_step_that_hangs_delays_no_other() -> None:
         ran.set()
         return 60.0
 
-    jobs.add("hang", hang)
-    jobs.add("quick", quick)
-    task = asyncio.create_task(jobs.run())
+    schedule.add("hang", hang)
+    schedule.add("quick", quick)
+    task = asyncio.create_task(schedule.run())
     await asyncio.wait_for(ran.wait(), 5)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -65,26 +62,12 @@ async def test_a_step_that_hangs_delays_no_other() -> None:
 
 async def test_what_no_step_may_raise_ends_the_process() -> None:
     """A job that died quietly would be worse than a restart."""
-    jobs = Jobs(SystemClock())
+    schedule = Schedule(SystemClock())
 
     async def step() -> float:
         msg = "our own promise"
         raise InvariantError(msg)
 
-    jobs.add("step", step)
+    schedule.add("step", step)
     with pytest.raises(InvariantError, match="our own promise"):
-        await asyncio.wait_for(jobs.run(), 5)
-
-
-@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
-def test_pauses_grow_within_their_bounds(failures: int, dice: float) -> None:
-    """Never at once after a failure, never more than the longest pause."""
-    pause = pause_seconds(failures, dice)
-
-    assert PAUSE_SECONDS_MIN / 2 <= pause <= PAUSE_SECONDS_MAX
-    assert pause <= pause_seconds(failures + 1, dice)
-
-
-def test_who_answers_is_asked_again_at_once() -> None:
-    """A source holds its answer back until it has one, so there is nothing to wait for."""
-    assert pause_seconds(0, 0.9) == 0
+        await asyncio.wait_for(schedule.run(), 5)
