@@ -10,6 +10,7 @@ from aggregator.pace import PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN
 from aggregator.safe import Safe
 from milepost.batch import first_chain
 from milepost.errors import UnavailableError
+from milepost.record import Body
 from milepost.sqlite import connect
 from milepost.vocabulary import Seq
 from milepost.wire import Cursor
@@ -148,7 +149,9 @@ async def test_ids_that_were_rolled_back_are_forgotten(world: World) -> None:
     other.begin().add(world.epoch, [a_record(2)])
     answer = edge.answer({})
     selection = select({}, answer)
-    outcomes = [Opened(batch, (a_record(1, path="/rolled-back"),)) for batch in answer.batches]
+    outcomes = [
+        Opened(batch, Body((a_record(1, path="/rolled-back"),))) for batch in answer.batches
+    ]
     moved = replace(selection, before={stream.id: Cursor(Seq(5), stream.chain)})
 
     with pytest.raises(UnavailableError, match="moved meanwhile"):
