@@ -201,6 +201,16 @@ CREATE TABLE sealed (
 
 CREATE INDEX sealed_by_reason ON sealed (reason, epoch);
 
+-- Single records of opened batches that are no hits: the edge could not encode
+-- them, or what they say cannot be told.
+CREATE TABLE set_aside_record (
+    batch   BLOB    NOT NULL CHECK (length(batch) = 16),
+    idx     INTEGER NOT NULL,  -- place in the batch
+    reason  TEXT    NOT NULL,
+    fields  TEXT    NOT NULL,  -- JSON: what was there, as text, cut
+    PRIMARY KEY (batch, idx)
+) STRICT, WITHOUT ROWID;
+
 -- Boxes with the addresses of records that have no visitor hash yet.
 CREATE TABLE address_box (
     batch     BLOB    PRIMARY KEY,
@@ -278,3 +288,7 @@ SELECT lower(hex(batch)) AS batch, stream, seq, applied.epoch AS epoch, count
 CREATE VIEW set_aside AS
 SELECT lower(hex(batch)) AS batch, stream, seq, applied.epoch AS epoch, count, reason
   FROM sealed JOIN applied USING (batch) WHERE reason IS NOT NULL;
+
+CREATE VIEW set_aside_records AS
+SELECT lower(hex(set_aside_record.batch)) || ':' || idx AS id, stream, seq, reason, fields
+  FROM set_aside_record JOIN applied USING (batch);

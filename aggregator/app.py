@@ -7,6 +7,8 @@ from aiohttp import web
 from aggregator.keyring import Keyring
 from aggregator.puller import Puller
 from aggregator.query.handlers import add_queries
+from aggregator.query.set_aside import add_set_aside
+from aggregator.retry import Retrier
 from aggregator.store import Store
 from milepost.clock import Clock, Entropy
 from milepost.database import Readers
@@ -29,6 +31,7 @@ def build_app(
     app = new_app(entropy, tokens)
     add_health(app, lambda: unready(keyring, pullers))
     add_queries(app, readers, store, pullers, clock)
+    add_set_aside(app, readers, store, Retrier(store, keyring))
     return app
 
 

@@ -49,6 +49,11 @@ class Keyring:
         """Return the key of each of *epochs*, or why it is not to be had."""
         return {epoch: await self._key(epoch) for epoch in epochs}
 
+    def forget(self, epochs: Iterable[Epoch]) -> None:
+        """Forget the keys of *epochs*, so that they are fetched afresh."""
+        for epoch in epochs:
+            self._keys.pop(epoch, None)
+
     def drop_old(self) -> None:
         """Forget what has been kept for its hour."""
         oldest = self._clock.now() - KEEP_MS

@@ -35,6 +35,7 @@ class LateOpener:
             return EVERY_SECONDS
         metrics.WAITING.set(waiting.batches)
         metrics.SET_ASIDE.set(set_aside.batches)
+        metrics.RECORDS_SET_ASIDE.set(set_aside.records)
         return EVERY_SECONDS
 
     async def _open(self, epoch: Epoch) -> None:

@@ -12,6 +12,9 @@ BATCHES = Counter(
 )
 WAITING = Gauge("milepost_batches_waiting", "Batches that wait sealed for their key")
 SET_ASIDE = Gauge("milepost_batches_set_aside", "Batches that cannot be read, kept with a reason")
+RECORDS_SET_ASIDE = Gauge(
+    "milepost_records_set_aside", "Records set aside: in batches that cannot be read, and alone"
+)
 REFUSALS = Counter(
     "milepost_streams_refused_total", "Times that the rest of a stream in an answer was refused"
 )

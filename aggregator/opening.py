@@ -1,7 +1,7 @@
 """Opening: from a sealed batch to its records, or to the reason why not.
 
-One bad batch is set aside alone.  A key that cannot be had now is no fault of
-the batch: it waits.
+One bad batch is set aside alone, and so is one bad record.  A key that cannot be
+had now is no fault of the batch: it waits.
 
 Rules of this file:
 - Pure.  It costs CPU, so callers run `open_batches` on a thread.
@@ -9,11 +9,12 @@ Rules of this file:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from milepost.batch import Batch
 from milepost.errors import RejectedError
-from milepost.record import Record
-from milepost.seal import open_records
+from milepost.record import RAW_CHARS_MAX, Body, Record, raw_record
+from milepost.seal import open_body
 from milepost.vocabulary import Epoch, KeyId
 
 # The last millisecond of the year 9999, the last that RFC 3339 can write.
@@ -46,10 +47,10 @@ Key = RecordKey | NoKey
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The records of a batch; none if it brought a tally only."""
+    """The records of a batch, none if it brought a tally only; raw ones are set aside alone."""
 
     batch: Batch
-    records: tuple[Record, ...]
+    body: Body
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def needs_addresses(outcome: Outcome) -> bool:
     """Tell whether the batch's address box is still good for something: a missing hash."""
     if not isinstance(outcome, Opened):
         return True
-    return any(record.visitor is None and not record.opt_out for record in outcome.records)
+    return any(record.visitor is None and not record.opt_out for record in outcome.body.records)
 
 
 def _is_tally_only(batch: Batch) -> bool:
@@ -93,18 +94,31 @@ def _is_tally_only(batch: Batch) -> bool:
 
 def _open_batch(batch: Batch, keys: Mapping[Epoch, Key]) -> Outcome:
     if _is_tally_only(batch):
-        return Opened(batch, ())
+        return Opened(batch, Body())
     key = keys[batch.header.epoch]
     if isinstance(key, NoKey):
         return SetAside(batch, key.reason) if key.for_good else Waiting(batch)
     if key.key != batch.header.key:
         return SetAside(batch, "the batch names another key than its epoch has")
     try:
-        records = open_records(batch.header, batch.records, key.secret)
+        body = open_body(batch.header, batch.records, key.secret)
     except RejectedError as error:
         return SetAside(batch, str(error))
-    fault = next((text for record in records if (text := _fault(record))), "")
-    return SetAside(batch, fault) if fault else Opened(batch, records)
+    return Opened(batch, _without_faults(body))
+
+
+def _without_faults(body: Body) -> Body:
+    """Return *body* with those of its records as raw that cannot be stored and told."""
+    if not any(map(_fault, body.records)):
+        return body
+    placed = list(body.placed())
+    more = [
+        raw_record(index, record, fault, RAW_CHARS_MAX)
+        for index, record in placed
+        if (fault := _fault(record))
+    ]
+    good = tuple(record for _, record in placed if not _fault(record))
+    return Body(good, tuple(sorted((*body.raw, *more), key=attrgetter("index"))))
 
 
 def _fault(record: Record) -> str:

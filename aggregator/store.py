@@ -93,6 +93,7 @@ PUT_APPLIED = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (batch) DO NOTHING
 """
 PUT_SEALED = "INSERT INTO sealed (batch, epoch, reason, records) VALUES (?, ?, ?, ?)"
+PUT_RAW = "INSERT INTO set_aside_record (batch, idx, reason, fields) VALUES (?, ?, ?, ?)"
 PUT_ADDRESSES = "INSERT INTO address_box (batch, addresses) VALUES (?, ?)"
 # Beyond 2^53 - 1 a count is nonsense, and a sum that overflowed would stop every later answer.
 ADD_TALLY = """
@@ -114,8 +115,14 @@ SEALED = """
     SELECT reason IS NOT NULL, count(*), sum(count) FROM sealed JOIN applied USING (batch)
      GROUP BY 1
 """
-TAKE_WAITING = "DELETE FROM sealed WHERE batch = ? AND reason IS NULL"
-SET_ASIDE = "UPDATE sealed SET reason = ? WHERE batch = ? AND reason IS NULL"
+SET_ASIDE_RECORDS = "SELECT count(*) FROM set_aside_record"
+SET_ASIDE_BATCHES = """
+    SELECT stream, seq, sealed.batch, sealed.epoch, key, count, first_ms, last_ms, tally, records
+      FROM sealed JOIN applied USING (batch)
+     WHERE reason IS NOT NULL AND sealed.batch > ? ORDER BY sealed.batch LIMIT ?
+"""
+TAKE_SEALED = "DELETE FROM sealed WHERE batch = ?"
+SET_ASIDE = "UPDATE sealed SET reason = ? WHERE batch = ?"
 RENUMBER = """
     UPDATE applied SET id = (SELECT max(id) + 1 FROM applied) WHERE batch = ? RETURNING id
 """
@@ -129,7 +136,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many batches, and how many records they hold."""
+    """How many batches, and how many records: those they hold, and those set aside alone."""
 
     batches: int = 0
     records: int = 0
@@ -194,7 +201,7 @@ class Store:
         return await self._transact(work)
 
     async def settle(self, outcomes: Sequence[Outcome]) -> Counter[str]:
-        """Put what came of waiting batches in their place."""
+        """Put what came of batches that waited, or were set aside, in their place."""
 
         def work(db: Connection, hits: HitWriter) -> Counter[str]:
             done = Counter(_settle_batch(db, hits, each) for each in outcomes)
@@ -212,10 +219,16 @@ class Store:
         rows = await self._readers.rows(WAITING_BATCHES, (epoch, limit))
         return [_batch(row) for row in rows]
 
+    async def set_aside(self, after: bytes, limit: int) -> list[Batch]:
+        """Return up to *limit* batches that are set aside, by their ids behind *after*."""
+        return [_batch(row) for row in await self._readers.rows(SET_ASIDE_BATCHES, (after, limit))]
+
     async def count_sealed(self) -> tuple[Count, Count]:
         """Return what waits, and what is set aside."""
         found = {bool(aside): Count(*rest) for aside, *rest in await self._readers.rows(SEALED)}
-        return found.get(False, Count()), found.get(True, Count())
+        (alone,) = await self._readers.row(SET_ASIDE_RECORDS) or (0,)
+        aside = found.get(True, Count())
+        return found.get(False, Count()), Count(aside.batches, aside.records + alone)
 
     async def _transact(self, work: Callable[[Connection, HitWriter], T]) -> T:
         # One at a time, so that what a transaction learned is remembered before the next begins.
@@ -283,7 +296,7 @@ def _apply_batch(db: Connection, hits: HitWriter, region: str, outcome: Outcome)
     if batch.addresses and needs_addresses(outcome):
         db.execute(PUT_ADDRESSES, (batch.header.batch, batch.addresses))
     if isinstance(outcome, Opened):
-        hits.write(made.lastrowid or 0, batch.header.epoch, outcome.records)
+        _write(db, hits, made.lastrowid or 0, outcome)
         return "opened"
     reason = outcome.reason if isinstance(outcome, SetAside) else None
     db.execute(PUT_SEALED, (batch.header.batch, batch.header.epoch, reason, batch.records))
@@ -297,13 +310,23 @@ def _settle_batch(db: Connection, hits: HitWriter, outcome: Outcome) -> str:
     if isinstance(outcome, SetAside):
         db.execute(SET_ASIDE, (outcome.reason, header.batch))
         return "set_aside"
-    if db.execute(TAKE_WAITING, (header.batch,)).rowcount == 0:
+    if db.execute(TAKE_SEALED, (header.batch,)).rowcount == 0:
         return "repeated"
     (number,) = db.execute(RENUMBER, (header.batch,)).fetchone()
-    hits.write(number, header.epoch, outcome.records)
+    _write(db, hits, number, outcome)
     if not needs_addresses(outcome):
         db.execute(DROP_ADDRESSES, (header.batch,))
     return "opened"
+
+
+def _write(db: Connection, hits: HitWriter, number: int, opened: Opened) -> None:
+    header, body = opened.batch.header, opened.body
+    hits.write(number, header.epoch, body)
+    rows = (
+        (header.batch, each.index, each.reason, orjson.dumps(dict(each.fields)).decode())
+        for each in body.raw
+    )
+    db.executemany(PUT_RAW, rows)
 
 
 def _move_cursors(db: Connection, selection: Selection) -> None:

@@ -5,9 +5,14 @@ Rules of this file:
 - A stream is never migrated, so every body version ever written stays readable.
 - Columns rather than rows: like values stand together and compress well, and a
   field that no record of the batch has costs nothing.
+- A record that cannot be encoded keeps its place in the batch as text, so that
+  the others are not affected: `raw` is left out where there is none.
+
+    body  {"v": 1, "n": count, "columns": {field: [value of each record that is not raw]},
+           "raw": [[index in the batch, reason, {field: text}], …]}
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -20,6 +25,7 @@ from milepost.vocabulary import LinkId, Millis, VisitorHash
 
 BODY_VERSION = 1
 RECORDS_MAX = 1_000
+RAW_CHARS_MAX, REASON_CHARS_MAX = 500, 100
 
 PREFIX, LINK, ORPHAN = "prefix", "link", "orphan"
 
@@ -55,6 +61,34 @@ class Record:
     cut: str | None = None  # names of the fields that were too long
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawRecord:
+    """A record that could not be encoded: what was there, as text, and why it is not a record."""
+
+    index: int  # its place in the batch
+    reason: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What is in a record box: the records in order, and between them those that are raw."""
+
+    records: tuple[Record, ...] = ()
+    raw: tuple[RawRecord, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Return how many there are of both kinds."""
+        return len(self.records) + len(self.raw)
+
+    def placed(self) -> Iterator[tuple[int, Record]]:
+        """Give every record with its place in the batch."""
+        taken = {each.index for each in self.raw}
+        free = (index for index in range(self.count) if index not in taken)
+        return zip(free, self.records, strict=True)
+
+
 _NAMES = tuple(field.name for field in fields(Record))
 _REQUIRED = frozenset({"kind", "time", "method", "host", "path", "target", "status", "region"})
 _NUMBERS = frozenset({"time", "status", "asn"})
@@ -68,39 +102,93 @@ def _types(name: str) -> set[type]:
 _TYPES = {name: _types(name) for name in _NAMES}
 
 
-def encode_records(records: Sequence[Record]) -> bytes:
-    """Return the body of a record box."""
+def encode_records(records: Sequence[Record], raw: Sequence[RawRecord] = ()) -> bytes:
+    """Return the body of a record box, or refuse what `decode_records` would not take."""
     columns: dict[str, list[Any]] = {}
     for name in _NAMES:
         column = [getattr(record, name) for record in records]
+        _require_types(name, column)
         if any(value is not None for value in column):
             columns[name] = column
     if "visitor" in columns:
         columns["visitor"] = [value and value.hex() for value in columns["visitor"]]
-    return orjson.dumps({"v": BODY_VERSION, "n": len(records), "columns": columns})
+    body = {"v": BODY_VERSION, "n": len(records) + len(raw), "columns": columns}
+    if raw:
+        body["raw"] = [[each.index, each.reason, each.fields] for each in raw]
+    return orjson.dumps(body)
 
 
-def decode_records(body: bytes) -> tuple[Record, ...]:
-    """Return the records in *body*; refuse what `encode_records` cannot have made."""
+def raw_record(index: int, record: Record, reason: str, chars_max: int) -> RawRecord:
+    """Return *record* as text, each field cut to *chars_max*; 0: without its fields."""
+    fields: dict[str, str] = {}
+    for name in _NAMES if chars_max else ():
+        value = getattr(record, name)
+        if value is not None:
+            fields[name] = _text(value)[:chars_max]
+    return RawRecord(index=index, reason=_text(reason)[:REASON_CHARS_MAX], fields=fields)
+
+
+def decode_records(body: bytes) -> Body:
+    """Return what is in *body*; refuse what `encode_records` cannot have made."""
     try:
         document = orjson.loads(body)
         version, count, columns = document["v"], document["n"], document["columns"]
         if version != BODY_VERSION:
             msg = f"records of version {version}, newer than this program's {BODY_VERSION}"
             raise RejectedError(msg)
-        if not 0 <= count <= RECORDS_MAX or not set(columns) >= (_REQUIRED if count else set()):
+        raw = _raw(document.get("raw", []), count)
+        good = count - len(raw)
+        if not 0 <= count <= RECORDS_MAX or not set(columns) >= (_REQUIRED if good else set()):
             msg = "records without their required columns"
             raise RejectedError(msg)
         names = [name for name in _NAMES if name in columns]
         for name in names:
-            columns[name] = _column(name, columns[name], count)
-        return tuple(
+            columns[name] = _column(name, columns[name], good)
+        records = tuple(
             Record(**dict(zip(names, row, strict=True)))
             for row in zip(*(columns[name] for name in names), strict=True)
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"not a body of records: {type(error).__name__}"
         raise RejectedError(msg) from error
+    return Body(records, raw)
+
+
+def _raw(told: Any, count: int) -> tuple[RawRecord, ...]:
+    found = tuple(
+        RawRecord(index=index, reason=reason, fields=fields) for index, reason, fields in told
+    )
+    places = [each.index for each in found]
+    texts = [text for each in found for text in (each.reason, *each.fields.values())]
+    if (
+        not set(map(type, places)) <= {int}
+        or not set(map(type, texts)) <= {str}
+        or places != sorted(set(places).intersection(range(count)))
+    ):
+        msg = "raw: want a place of its own, a reason and texts for each"
+        raise RejectedError(msg)
+    return found
+
+
+def _text(value: Any) -> str:
+    """Return *value* as text that can be encoded, whatever it is."""
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except Exception:  # noqa: BLE001 - it is broken already, and the others must not be
+        text = f"<{type(value).__name__}>"
+    return text[:RAW_CHARS_MAX].encode("utf-8", "backslashreplace").decode()
+
+
+def _require_types(name: str, values: list[Any]) -> None:
+    wanted = {bytes, type(None)} if name == "visitor" else _TYPES[name]
+    if not set(map(type, values)) <= wanted:
+        msg = f"{name}: a value of another type"
+        raise RejectedError(msg)
+    if name == "visitor" and any(
+        value is not None and len(value) != HASH_BYTES for value in values
+    ):
+        msg = f"visitor: want {HASH_BYTES} bytes"
+        raise RejectedError(msg)
 
 
 def _column(name: str, values: Any, count: int) -> list[Any]:

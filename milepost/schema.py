@@ -83,34 +83,51 @@ def migrate(connection: Connection, schema: Schema, steps: dict[int, str]) -> No
         _apply(connection, steps[reached], schema.application_id, reached)
 
 
-def inspect(path: Path, schema: Schema) -> bool:
-    """Tell whether *path* holds a *schema* database; refuse what is something else.
+@dataclass(frozen=True, slots=True)
+class FileHeader:
+    """What a database file says of itself in its first bytes."""
 
-    Reads the file's header and nothing more, so that a file that is refused has
-    not been touched, not even by SQLite's recovery.
+    application_id: int
+    version: int
+
+
+def read_header(path: Path) -> FileHeader | None:
+    """Return the header of *path*, or None if it is not a database.
+
+    Reads it and nothing more, so that a file that is refused has not been
+    touched, not even by SQLite's recovery.
     """
-    try:
-        with path.open("rb") as file:
-            header = file.read(HEADER_BYTES)
-    except FileNotFoundError:
-        return False
-    if not header:
-        return False
+    with path.open("rb") as file:
+        header = file.read(HEADER_BYTES)
     if len(header) < HEADER_BYTES or not header.startswith(MAGIC):
+        return None
+    return FileHeader(
+        _integer_at(header, _APPLICATION_ID_AT), _integer_at(header, _USER_VERSION_AT)
+    )
+
+
+def inspect(path: Path, schema: Schema) -> bool:
+    """Tell whether *path* holds a *schema* database; refuse what is something else."""
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    header = read_header(path)
+    if header is None:
         msg = f"{path} is not a database; move it away or set MILEPOST_DATA to another folder"
         raise ConfigError(msg)
-    application_id = int.from_bytes(header[_APPLICATION_ID_AT : _APPLICATION_ID_AT + 4], "big")
-    version = int.from_bytes(header[_USER_VERSION_AT : _USER_VERSION_AT + 4], "big")
-    if application_id != schema.application_id:
+    if header.application_id != schema.application_id:
         msg = (
             f"{path} is a database, but not Milepost's {schema.name} database; "
             "move it away or set MILEPOST_DATA to another folder"
         )
         raise ConfigError(msg)
-    if version > schema.version:
-        msg = f"{path}: {_from_the_future(schema, version)}"
+    if header.version > schema.version:
+        msg = f"{path}: {_from_the_future(schema, header.version)}"
         raise ConfigError(msg)
     return True
+
+
+def _integer_at(header: bytes, at: int) -> int:
+    return int.from_bytes(header[at : at + 4], "big")
 
 
 def _from_the_future(schema: Schema, version: int) -> str:

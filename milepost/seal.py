@@ -24,7 +24,7 @@ import zstandard
 
 from milepost.batch import Header, part, take_part
 from milepost.errors import RejectedError
-from milepost.record import Record, decode_records, encode_records
+from milepost.record import Body, RawRecord, Record, decode_records, encode_records
 
 BOX_OPENED_BYTES_MAX = 1 << 20
 COMPRESSION_LEVEL = 3
@@ -32,9 +32,11 @@ MAC_BYTES = 32
 TOKEN_ID_BYTES = 8
 
 
-def seal_records(header: Header, records: Sequence[Record], public_key: bytes) -> bytes:
+def seal_records(
+    header: Header, records: Sequence[Record], public_key: bytes, raw: Sequence[RawRecord] = ()
+) -> bytes:
     """Return the record box of a batch."""
-    plain = part(header.to_bytes()) + encode_records(records)
+    plain = part(header.to_bytes()) + encode_records(records, raw)
     if len(plain) > BOX_OPENED_BYTES_MAX:
         msg = f"a batch of {len(plain)} bytes; at most {BOX_OPENED_BYTES_MAX} may be sealed"
         raise RejectedError(msg)
@@ -43,7 +45,12 @@ def seal_records(header: Header, records: Sequence[Record], public_key: bytes) -
 
 
 def open_records(header: Header, box: bytes, secret_key: bytes) -> tuple[Record, ...]:
-    """Return the records in *box*, or refuse one that is not *header*'s."""
+    """Return the records in *box* without the raw ones, or refuse one that is not *header*'s."""
+    return open_body(header, box, secret_key).records
+
+
+def open_body(header: Header, box: bytes, secret_key: bytes) -> Body:
+    """Return all that is in *box*, or refuse one that is not *header*'s."""
     packed = _open(box, secret_key)
     try:
         # The limit given below holds only for a frame that does not tell its own size.
@@ -58,11 +65,11 @@ def open_records(header: Header, box: bytes, secret_key: bytes) -> tuple[Record,
         raise RejectedError(msg) from error
     inside, at = take_part(plain, 0)
     _require_same(header, inside)
-    records = decode_records(plain[at:])
-    if len(records) != header.count:
-        msg = f"{len(records)} records in a batch of {header.count}"
+    body = decode_records(plain[at:])
+    if body.count != header.count:
+        msg = f"{body.count} records in a batch of {header.count}"
         raise RejectedError(msg)
-    return records
+    return body
 
 
 def token_id(token: str) -> bytes:

@@ -87,11 +87,14 @@ def read_only_uri(path: Path) -> str:
     return f"file:{quote(str(path))}?mode=ro"
 
 
-def connect_read_only(path: Path) -> Connection:
-    """Open *path* for reading.  It never creates, changes or checkpoints anything."""
-    connection = sqlite3.connect(
-        read_only_uri(path), uri=True, isolation_level=None, check_same_thread=False
-    )
+def connect_read_only(path: Path, *, immutable: bool = False) -> Connection:
+    """Open *path* for reading.  It never changes or checkpoints anything.
+
+    With *immutable* nothing is made beside it either, and its WAL is not read:
+    only for a file that has none and that nobody writes.
+    """
+    uri = f"{read_only_uri(path)}&immutable=1" if immutable else read_only_uri(path)
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA query_only=ON")
     return connection

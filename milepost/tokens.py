@@ -26,6 +26,7 @@ PULL = Scope("pull")  # batches from an edge
 ACKNOWLEDGE = Scope("acknowledge")  # let an edge forget what is safe elsewhere
 OPEN = Scope("open")  # record keys and hashes from the key server
 HITS_READ = Scope("hits:read")  # the aggregator's query API
+HITS_WRITE = Scope("hits:write")  # have the aggregator try again what it set aside
 LINKS_READ = Scope("links:read")
 LINKS_WRITE = Scope("links:write")
 KEYS_READ = Scope("keys:read")  # the epochs' states, nothing secret
@@ -38,6 +39,7 @@ OPERATOR_SCOPES = (
     *EDGE_SCOPES,
     *AGGREGATOR_SCOPES,
     *QUERY_SCOPES,
+    HITS_WRITE,
     LINKS_WRITE,
     KEYS_READ,
     KEYS_WRITE,

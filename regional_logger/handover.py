@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from milepost import __version__
 from milepost.batch import Batch, first_chain
 from milepost.clock import Clock
-from milepost.errors import ServiceError, UnavailableError
-from milepost.sqlite import Error
+from milepost.errors import UnavailableError
 from milepost.vocabulary import Region, Seq, StreamId
 from milepost.wire import Cursor, PullAnswer, PullRequest, StreamHead
 from regional_logger.bell import Bell
@@ -108,16 +107,14 @@ class Handover:
 
     async def _read(self, head: StreamHead, after: Cursor, share: int, found: _Gathered) -> int:
         """Add what follows *after* in one stream to *found*; return its size."""
-        try:
-            if not await self._shelf.holds(head.id, after):
-                found.forks.append(head.id)
-                return 0
-            batches = await self._shelf.batches(head.id, after.seq, share)
-        except (Error, ServiceError, OSError):  # this file alone: named, and the others go on
+        reading = await self._shelf.read(head.id, after, share)
+        if reading.fork:
+            found.forks.append(head.id)
+        if reading.unreadable:  # this file's own trouble: named, and the others go on
             found.unreadable.append(self._shelf.path_of(head.id).name)
-            return 0
+        batches = reading.batches
         found.batches += batches
-        if batches and batches[-1].header.seq < head.last_seq:
+        if batches and batches[-1].header.seq < head.last_seq and not reading.unreadable:
             found.more = True
         return sum(len(batch.records) + len(batch.addresses) for batch in batches)
 

@@ -350,12 +350,11 @@ def _texts(record: Record) -> tuple[str | None, ...]:
 
 def _bytes_at_most(record: Record) -> int:
     """Return a size that *record* cannot exceed in a box, whatever its texts are."""
-    chars = sum(len(text) for text in _texts(record) if text)
+    chars = sum(len(text) for text in _texts(record) if isinstance(text, str))
     return RECORD_BYTES_LEAST + CHAR_BYTES_MAX * chars
 
 
 def _memory(record: Record) -> int:
     """Return about what *record* takes while it waits."""
-    return RECORD_MEMORY + sum(
-        len(text) if text.isascii() else 4 * len(text) for text in _texts(record) if text
-    )
+    texts = (text for text in _texts(record) if isinstance(text, str))
+    return RECORD_MEMORY + sum(len(text) if text.isascii() else 4 * len(text) for text in texts)

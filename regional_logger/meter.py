@@ -3,13 +3,10 @@
 One preallocated, memory-mapped page per life.  A visit is counted before it is
 answered, by writing eight bytes to memory; the kernel keeps them whatever
 becomes of the process.  What a dead life's meter holds beyond the tallies of
-its streams died uncommitted.
+its streams died uncommitted.  milepost.stream.meter has its form, and reads it.
 
 On a disk that takes no file the page is plain memory, because visitors come
 first, and moves to disk as soon as there is room.
-
-    header  "MPMETER1" life(16) worker(8) started_ms(8)
-    rows    hour_ms(8) accepted(8) shed(8) excluded(8), unused ones all zero
 """
 
 import fcntl
@@ -19,19 +16,14 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from milepost.batch import ID_BYTES, hour_of
-from milepost.errors import UnavailableError
+from milepost.batch import hour_of
 from milepost.logs import get_log
+from milepost.stream.meter import HEADER, MAGIC, ROW, SUFFIX
 from milepost.vocabulary import LifeId, Millis
-from milepost.wire import Life, MeterRow
 
 log = get_log(__name__)
 
-MAGIC = b"MPMETER1"
-HEADER = struct.Struct("<8s16sQQ")
-ROW = struct.Struct("<QQQQ")
 HOURS = 500  # twenty days in 16 KB; then the oldest, told long ago, make room
-SUFFIX = ".meter"
 
 _COUNT = struct.Struct("<Q")
 _ACCEPTED_AT, _SHED_AT, _EXCLUDED_AT = 8, 16, 24
@@ -121,37 +113,3 @@ def _preallocated(path: Path, size: int) -> tuple[int, mmap.mmap]:
         os.close(descriptor)
         path.unlink(missing_ok=True)
         raise
-
-
-def read_meter(path: Path) -> Life:
-    """Return what the meter at *path* holds, and whether its life still runs."""
-    try:
-        with path.open("rb") as file:
-            content = file.read()
-            alive = _is_locked(file.fileno())
-        magic, life, worker, started_ms = HEADER.unpack_from(content)
-    except (OSError, struct.error) as error:
-        msg = f"{path.name}: cannot be read as a meter"
-        raise UnavailableError(msg) from error
-    if magic != MAGIC or life.hex() != path.name.removesuffix(SUFFIX):
-        msg = f"{path.name}: not a meter"
-        raise UnavailableError(msg)
-    rows = ROW.iter_unpack(
-        content[HEADER.size : len(content) - (len(content) - HEADER.size) % ROW.size]
-    )
-    return Life(
-        id=LifeId(life[:ID_BYTES]),
-        worker=worker,
-        started_ms=Millis(started_ms),
-        alive=alive,
-        meter=tuple(MeterRow(*row) for row in rows if row[0]),
-    )
-
-
-def _is_locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    return False

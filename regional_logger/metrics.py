@@ -23,6 +23,10 @@ REFUSED_CONNECTIONS = Counter(
 DISK_USED = Gauge("milepost_disk_used_ratio", "How full the disk under the log is, 0 to 1")
 QUEUED = Gauge("milepost_queue_records", "Records that wait in memory for the log")
 STREAMS = Counter("milepost_streams_opened_total", "Streams begun since the process started")
+UNREADABLE = Gauge(
+    "milepost_streams_unreadable",
+    "Files in the log's folder that cannot be read, or not to the end",
+)
 RETIRED = Counter("milepost_streams_retired_total", "Streams deleted after acknowledgement")
 
 ACCEPTED = VISITS.labels("accepted")

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from milepost.clock import Clock
 from milepost.logs import get_log
+from milepost.stream.files import SUFFIX, is_open
 from milepost.vocabulary import Millis
 from regional_logger.journal import Journal
 from regional_logger.metrics import DISK_USED
 from regional_logger.retire import Retirement
-from regional_logger.stream import SUFFIX, is_open
 
 log = get_log(__name__)
 

@@ -19,12 +19,12 @@ import orjson
 
 from milepost.errors import ConflictError
 from milepost.logs import get_log
+from milepost.stream.files import ACKNOWLEDGED_SUFFIX
 from milepost.vocabulary import Generation, Millis
 from milepost.wire import Life, PullRequest, StreamHead
 
 log = get_log(__name__)
 
-SUFFIX = ".acknowledged"
 FILE = "readers.json"
 READERS_MAX = 16
 GENERATION_AHEAD_MS_MAX = 60 * 60 * 1000  # as far as clocks may differ
@@ -79,7 +79,7 @@ class ReaderBook:
             raise ConflictError(msg)
         self._generations[reader] = generation
         try:
-            for mark in self._folder.glob(f"*{SUFFIX}"):
+            for mark in self._folder.glob(f"*{ACKNOWLEDGED_SUFFIX}"):
                 mark.unlink()
             self._write()
         except OSError as error:
@@ -110,7 +110,7 @@ class ReaderBook:
                 self._mark(life.id)
 
     def _mark(self, what: bytes) -> None:
-        mark = self._folder / f"{what.hex()}{SUFFIX}"
+        mark = self._folder / f"{what.hex()}{ACKNOWLEDGED_SUFFIX}"
         if mark.exists():
             return
         try:

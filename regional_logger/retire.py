@@ -12,12 +12,13 @@ from pathlib import Path
 from milepost import sqlite
 from milepost.clock import Clock
 from milepost.logs import get_log
+from milepost.stream.files import ACKNOWLEDGED_SUFFIX, SUFFIX, is_open
+from milepost.stream.meter import SUFFIX as METER_SUFFIX
+from milepost.stream.store import STREAM
 from milepost.vocabulary import LifeId, Millis
-from regional_logger import metrics, store
-from regional_logger.meter import SUFFIX as METER_SUFFIX
-from regional_logger.readers import SUFFIX as ACKNOWLEDGED_SUFFIX
+from regional_logger import metrics
 from regional_logger.shelf import Shelf
-from regional_logger.stream import SUFFIX, is_open, remove_files
+from regional_logger.stream import remove_files
 
 log = get_log(__name__)
 
@@ -91,7 +92,7 @@ def _is_stillborn(path: Path) -> bool:
     except sqlite.Error:
         return False
     try:
-        return connection.execute(store.STREAM).fetchone() is None
+        return connection.execute(STREAM).fetchone() is None
     except sqlite.Error:  # damaged, or no stream at all: not ours to remove
         return False
     finally:

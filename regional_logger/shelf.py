@@ -5,22 +5,26 @@ read-only connections, in short questions, so that no writer ever waits.  A file
 that cannot be read is named and never stands in the way of the others.
 """
 
+import asyncio
 import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from milepost import sqlite
-from milepost.batch import Batch, first_chain, parse_tally
+from milepost.batch import Batch, first_chain
 from milepost.database import Readers
-from milepost.errors import ServiceError
+from milepost.errors import RejectedError, ServiceError
 from milepost.logs import get_log
-from milepost.vocabulary import Chain, LifeId, Millis, Seq, StreamId
+from milepost.stream import store
+from milepost.stream.files import SUFFIX, is_open, is_unborn, path_of
+from milepost.stream.meter import SUFFIX as METER_SUFFIX
+from milepost.stream.meter import read_meter
+from milepost.stream.reading import UNREADABLE, require_stream
+from milepost.stream.verify import intact
+from milepost.vocabulary import Seq, StreamId
 from milepost.wire import Cursor, Life, StreamHead
-from regional_logger import store
-from regional_logger.meter import SUFFIX as METER_SUFFIX
-from regional_logger.meter import read_meter
-from regional_logger.stream import SUFFIX, is_open, path_of
+from regional_logger import metrics
 
 log = get_log(__name__)
 
@@ -37,6 +41,15 @@ class Contents:
     unreadable: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What came of reading on in one stream."""
+
+    batches: tuple[Batch, ...] = ()
+    fork: bool = False  # the cursor is of another history
+    unreadable: bool = False  # behind these batches the file is damaged
+
+
 class Shelf:
     """Reads the streams in one folder."""
 
@@ -44,7 +57,10 @@ class Shelf:
         self.folder = folder
         self._readers: OrderedDict[Path, Readers] = OrderedDict()
         self._heads: dict[Path, StreamHead] = {}
-        self._unreadable: set[str] = set()
+        self._damaged: set[str] = (
+            set()
+        )  # files that were found out only when their batches were read
+        self._told: set[str] = set()
 
     def path_of(self, stream: StreamId) -> Path:
         """Return where *stream* lies."""
@@ -56,10 +72,10 @@ class Shelf:
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             try:
                 head = await self._head(path)
-            except (sqlite.Error, ServiceError, OSError) as error:
+            except UNREADABLE as error:
                 unreadable.append(path.name)
                 await self.forget(path)
-                self._tell_once(path.name, error)
+                self._tell_once(path.name, str(error))
                 continue
             if head is not None:
                 heads.append(head)
@@ -68,30 +84,38 @@ class Shelf:
                 lives.append(read_meter(path))
             except ServiceError as error:
                 unreadable.append(path.name)
-                self._tell_once(path.name, error)
+                self._tell_once(path.name, str(error))
+        self._damaged = {name for name in self._damaged if (self.folder / name).exists()}
+        metrics.UNREADABLE.set(len(self._damaged.union(unreadable)))
         return Contents(lives=tuple(lives), heads=tuple(heads), unreadable=tuple(unreadable))
 
-    async def holds(self, stream: StreamId, at: Cursor) -> bool:
-        """Tell whether *at* is a place in the file's own history."""
-        if at.seq == 0:
-            return at.chain == first_chain(stream)
-        readers = await self._open(self.path_of(stream))
-        row = await readers.row(store.CHAIN_AT, (at.seq,))
-        return row is not None and row[0] == at.chain
+    async def read(self, stream: StreamId, after: Cursor, bytes_max: int) -> Reading:
+        """Return what follows *after*: at least one batch if there is one, up to *bytes_max*.
 
-    async def batches(self, stream: StreamId, after: Seq, bytes_max: int) -> list[Batch]:
-        """Return what follows *after*: at least one batch if there is one, up to *bytes_max*."""
-        readers = await self._open(self.path_of(stream))
-        rows = await readers.rows(store.BATCHES_AFTER, (after, BATCHES_A_READ_MAX))
+        What a damaged file still holds in order is handed over, and the rest never is.
+        """
+        path = self.path_of(stream)
         found: list[Batch] = []
-        size = 0
-        for batch in store.batches_from(stream, rows):
-            parse_tally(batch.header.tally)  # damage that the file's own checks cannot see
-            size += len(batch.records) + len(batch.addresses)
-            if found and size > bytes_max:
+        fault = ""
+        for rows_max in (BATCHES_A_READ_MAX, 1):  # what is damaged may hide what is before it
+            try:
+                if not await self._holds(stream, after):
+                    return Reading(fork=True)
+                found = await self._batches(stream, after.seq, rows_max, bytes_max)
                 break
-            found.append(batch)
-        return found
+            except UNREADABLE as error:
+                fault = str(error)
+                await self.forget(path)
+        good, worse = await asyncio.to_thread(intact, found, after)
+        self._judge(path.name, worse or fault)
+        return Reading(batches=tuple(good), unreadable=bool(worse or fault))
+
+    def _judge(self, name: str, fault: str) -> None:
+        if fault:
+            self._damaged.add(name)
+            self._tell_once(name, fault)
+        else:
+            self._damaged.discard(name)
 
     async def forget(self, path: Path) -> None:
         """Close what is open of *path*."""
@@ -106,25 +130,48 @@ class Shelf:
         for path in list(self._readers):
             await self.forget(path)
 
+    async def _holds(self, stream: StreamId, at: Cursor) -> bool:
+        """Tell whether *at* is a place in the file's own history."""
+        if at.seq == 0:
+            return at.chain == first_chain(stream)
+        readers = await self._open(self.path_of(stream))
+        row = await readers.row(store.CHAIN_AT, (at.seq,))
+        return row is not None and row[0] == at.chain
+
+    async def _batches(
+        self, stream: StreamId, after: Seq, rows_max: int, bytes_max: int
+    ) -> list[Batch]:
+        readers = await self._open(self.path_of(stream))
+        rows = await readers.rows(store.BATCHES_AFTER, (after, rows_max))
+        found: list[Batch] = []
+        size = 0
+        for batch in store.batches_from(stream, rows):
+            size += sum(map(_bytes_in, (batch.records, batch.addresses)))
+            if found and size > bytes_max:
+                break
+            found.append(batch)
+        return found
+
     async def _head(self, path: Path) -> StreamHead | None:
         """Return how far *path* goes; a file without its first row is no stream yet."""
         known = self._heads.get(path)
         if known is not None and not known.open:
             return known
         still_open = is_open(path)  # asked first: what is closed now has its last batch
-        readers = await self._open(path)
         if known is None:
-            known = await _begin(readers)
+            if still_open and is_unborn(path):
+                return None
+            require_stream(path)
+            known = await _begin(path, await self._open(path))
             if known is None:
                 return None
+        readers = await self._open(path)
         row = await readers.row(store.HEAD)
         if row is not None and row[0] != known.last_seq:
-            (more,) = await readers.row(store.RECORDS_AFTER, (known.last_seq, row[0])) or (0,)
+            end = store.end_from(row)
+            (more,) = await readers.row(store.RECORDS_AFTER, (known.last_seq, end.seq)) or (0,)
             known = replace(
-                known,
-                last_seq=Seq(row[0]),
-                last_chain=Chain(row[1]),
-                records=known.records + more,
+                known, last_seq=end.seq, last_chain=end.chain, records=known.records + int(more)
             )
         known = replace(known, open=still_open)
         self._heads[path] = known
@@ -141,23 +188,31 @@ class Shelf:
         self._readers.move_to_end(path)
         return readers
 
-    def _tell_once(self, name: str, error: Exception) -> None:
-        if name not in self._unreadable:
-            self._unreadable.add(name)
-            log.error("stream.unreadable", file=name, reason=str(error))
+    def _tell_once(self, name: str, reason: str) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            log.error("stream.unreadable", file=name, reason=reason)
 
 
-async def _begin(readers: Readers) -> StreamHead | None:
+async def _begin(path: Path, readers: Readers) -> StreamHead | None:
     row = await readers.row(store.STREAM)
     if row is None:
         return None
-    stream, life, _worker, _region, _machine, created_ms = row
+    about = store.About.from_row(row)
+    if about.stream.hex() != path.stem:  # told twice under one name it would look like a fork
+        msg = f"it is a copy of the stream {about.stream.hex()} under another name"
+        raise RejectedError(msg)
     return StreamHead(
-        id=StreamId(stream),
-        life=LifeId(life),
-        created_ms=Millis(created_ms),
+        id=about.stream,
+        life=about.life,
+        created_ms=about.created_ms,
         open=True,
         last_seq=Seq(0),
-        last_chain=first_chain(StreamId(stream)),
+        last_chain=first_chain(about.stream),
         records=0,
     )
+
+
+def _bytes_in(box: object) -> int:
+    # Not yet known to be one: the row may come from a damaged file.
+    return len(box) if isinstance(box, bytes) else 0

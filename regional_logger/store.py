@@ -1,20 +1,8 @@
-"""The SQL of a stream: one row about itself, then batches, appended and read back."""
+"""The SQL that writes a stream: one row about itself, then batches.  milepost.stream reads it."""
 
-from collections.abc import Iterable
-from typing import Any
-
-from milepost.batch import Batch, Header
+from milepost.batch import Batch
 from milepost.sqlite import Connection
-from milepost.vocabulary import (
-    BatchId,
-    Chain,
-    Epoch,
-    KeyId,
-    LifeId,
-    Millis,
-    Seq,
-    StreamId,
-)
+from milepost.vocabulary import LifeId, Millis, StreamId
 
 OPEN_STREAM = """
     INSERT INTO stream (id, life, worker, region, machine, created_ms, version)
@@ -25,21 +13,6 @@ APPEND = """
     INSERT INTO batch (seq, batch, count, epoch, key, first_ms, last_ms, tally,
                        records, addresses, chain)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-
-STREAM = "SELECT id, life, worker, region, machine, created_ms FROM stream"
-
-HEAD = """
-    SELECT seq, chain FROM batch ORDER BY seq DESC LIMIT 1
-"""
-
-RECORDS_AFTER = "SELECT coalesce(sum(count), 0) FROM batch WHERE seq > ? AND seq <= ?"
-
-CHAIN_AT = "SELECT chain FROM batch WHERE seq = ?"
-
-BATCHES_AFTER = """
-    SELECT seq, batch, count, epoch, key, first_ms, last_ms, tally, records, addresses, chain
-      FROM batch WHERE seq > ? ORDER BY seq LIMIT ?
 """
 
 CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
@@ -80,24 +53,3 @@ def append(connection: Connection, batch: Batch) -> None:
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(APPEND, row)
     connection.execute("COMMIT")
-
-
-def batches_from(stream: StreamId, rows: Iterable[Any]) -> list[Batch]:
-    """Return the batches in *rows* of BATCHES_AFTER."""
-    return [_batch(stream, row) for row in rows]
-
-
-def _batch(stream: StreamId, row: Any) -> Batch:
-    seq, batch, count, epoch, key, first_ms, last_ms, tally, records, addresses, chain = row
-    header = Header(
-        stream=stream,
-        seq=Seq(seq),
-        batch=BatchId(batch),
-        epoch=Epoch(epoch),
-        key=KeyId(key),
-        count=count,
-        first_ms=Millis(first_ms),
-        last_ms=Millis(last_ms),
-        tally=tally,
-    )
-    return Batch(header=header, records=records, addresses=addresses, chain=Chain(chain))

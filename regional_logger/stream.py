@@ -22,13 +22,18 @@ from milepost.batch import Batch, Header, Tally, first_chain, next_chain, tally_
 from milepost.config import Secret
 from milepost.database import open_database
 from milepost.epochs import PublicEpoch
+from milepost.logs import get_log
 from milepost.record import Record
-from milepost.seal import seal_addresses, seal_records
+from milepost.seal import seal_addresses
+from milepost.stream.files import LOCK_SUFFIX, path_of, wal_of
+from milepost.stream.store import STREAM
 from milepost.vocabulary import BatchId, Epoch, KeyId, Millis, Region, Seq, StreamId
 from regional_logger import store
 from regional_logger.meter import LifeInfo
+from regional_logger.sealing import seal_whatever
 
-SUFFIX, LOCK_SUFFIX = ".db", ".lock"
+log = get_log(__name__)
+
 CHECKPOINT_EVERY_BATCHES = 500
 
 
@@ -114,7 +119,7 @@ class StreamWriter:
     def size_bytes(self) -> int:
         """Return how much the stream takes on disk, the WAL included."""
         total = 0
-        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+        for path in (self.path, wal_of(self.path)):
             with contextlib.suppress(OSError):
                 total += path.stat().st_size
         return total
@@ -134,7 +139,7 @@ class StreamWriter:
         last: sqlite.Connection | None = None
         with contextlib.suppress(sqlite.Error):
             last = sqlite.connect_read_only(self.path)
-            last.execute(store.STREAM).fetchone()
+            last.execute(STREAM).fetchone()
         with contextlib.suppress(sqlite.Error):
             self._connection.close()
         if last is not None:
@@ -156,32 +161,14 @@ class StreamWriter:
         )
         records = addresses = b""
         if draft.epoch is not None:
-            records = seal_records(header, draft.records, draft.epoch.record_key)
+            records, raw = seal_whatever(header, draft.records, draft.epoch.record_key)
+            for index, reason in raw.items():
+                log.error("record.sealed_raw", seq=header.seq, index=index, reason=reason)
             if draft.addresses:
                 token = self._origin.token.reveal()
                 addresses = seal_addresses(header, draft.addresses, draft.epoch.address_key, token)
         chain = next_chain(self._chain, header, records, addresses)
         return Batch(header=header, records=records, addresses=addresses, chain=chain)
-
-
-def path_of(folder: Path, stream: StreamId) -> Path:
-    """Return where *stream* lies in *folder*."""
-    return folder / f"{stream.hex()}{SUFFIX}"
-
-
-def is_open(path: Path) -> bool:
-    """Tell whether the stream at *path* still has its writer."""
-    try:
-        descriptor = os.open(path.with_suffix(LOCK_SUFFIX), os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def remove_files(path: Path) -> None:

@@ -1,12 +1,11 @@
 """The SQL that writes hits, and the strings they share."""
 
-from collections.abc import Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
 from aggregator.hits.interning import TextCache
-from milepost.record import Record
+from milepost.record import Body, Record
 from milepost.sqlite import Connection
 from milepost.vocabulary import Epoch
 
@@ -36,12 +35,12 @@ class HitWriter:
         self.learned: dict[str, int] = {}
         self.written = 0
 
-    def write(self, batch: int, epoch: Epoch, records: Sequence[Record]) -> None:
-        """Insert *records* as the hits of the batch with the id *batch*."""
+    def write(self, batch: int, epoch: Epoch, body: Body) -> None:
+        """Insert the records of *body* as the hits of the batch with the id *batch*."""
         self._connection.executemany(
-            PUT_HIT, (self._row(batch, index, epoch, each) for index, each in enumerate(records))
+            PUT_HIT, (self._row(batch, index, epoch, each) for index, each in body.placed())
         )
-        self.written += len(records)
+        self.written += len(body.records)
 
     def _row(self, batch: int, index: int, epoch: Epoch, record: Record) -> tuple[Any, ...]:
         time, *plain = _plain(record)

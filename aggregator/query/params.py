@@ -24,6 +24,7 @@ from milepost.errors import RejectedError
 from milepost.visitor import HASH_BYTES
 
 LIMIT_DEFAULT, LIMIT_MAX = 100, 10_000
+SET_ASIDE_MAX = 1_000  # a record set aside can be 12 KB of text
 TEXT_CHARS_MAX = 2_048
 CURSOR_CHARS_MAX = 512
 INTEGER_MAX = (1 << 63) - 1
@@ -84,6 +85,14 @@ def read_question(given: Sequence[tuple[str, str]]) -> Question:
         after=None,
     )
     return _from_cursor(question, told["cursor"]) if "cursor" in told else question
+
+
+def read_limit(given: Mapping[str, str]) -> int:
+    """Read the only parameter of a list without pages, or refuse."""
+    if unknown := sorted(set(given) - {"limit"}):
+        msg = f"{unknown[0][:64]!r}: unknown; accepted is limit"
+        raise RejectedError(msg)
+    return _limit(given, SET_ASIDE_MAX)
 
 
 def write_cursor(question: Question, last: Place) -> str:
@@ -163,10 +172,10 @@ def _moment(told: Mapping[str, str], name: str) -> int | None:
     return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 
 
-def _limit(told: Mapping[str, str]) -> int:
+def _limit(told: Mapping[str, str], most: int = LIMIT_MAX) -> int:
     value = told.get("limit", str(LIMIT_DEFAULT))
-    if not re.fullmatch(r"[0-9]{1,5}", value) or not 1 <= int(value) <= LIMIT_MAX:
-        msg = f"limit: want a whole number, 1 to {LIMIT_MAX}"
+    if not re.fullmatch(r"[0-9]{1,5}", value) or not 1 <= int(value) <= most:
+        msg = f"limit: want a whole number, 1 to {most}"
         raise RejectedError(msg)
     return int(value)
 

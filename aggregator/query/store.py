@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from aggregator.hits.store import COLUMNS, INTERNED
+from aggregator.opening import TIME_MS_MAX
 from aggregator.query.params import ARRIVAL, Place, Question, rfc3339
 from milepost.database import Readers
 from milepost.vocabulary import Millis, Seq, StreamId
@@ -26,6 +27,18 @@ STREAMS = """
     SELECT source, stream, created_ms, open, present, seq, last_seq,
            max(last_records - records, 0), fault
       FROM stream WHERE present = 1 OR seq < last_seq ORDER BY source, created_ms
+"""
+
+# The newest first: what has just gone wrong is what one looks for.
+SET_ASIDE_BATCHES = """
+    SELECT applied.batch, stream, seq, applied.epoch, count, first_ms, last_ms, reason
+      FROM sealed JOIN applied USING (batch)
+     WHERE reason IS NOT NULL ORDER BY applied.id DESC LIMIT ?
+"""
+SET_ASIDE_RECORDS = """
+    SELECT set_aside_record.batch, idx, stream, seq, epoch, reason, fields
+      FROM set_aside_record JOIN applied USING (batch)
+     ORDER BY applied.id DESC, idx LIMIT ?
 """
 
 Row = dict[str, Any]
@@ -74,6 +87,39 @@ async def find_sources(readers: Readers) -> tuple[dict[str, Row], dict[str, list
     return sources, streams
 
 
+async def find_set_aside(readers: Readers, limit: int) -> tuple[list[Row], list[Row]]:
+    """Return the newest batches that are set aside, and the newest records that are so alone."""
+    batches = [
+        {
+            "batch": batch.hex(),
+            "stream": stream.hex(),
+            "seq": seq,
+            "epoch": epoch,
+            "count": count,
+            "first": _moment(first_ms),
+            "last": _moment(last_ms),
+            "reason": reason,
+        }
+        for batch, stream, seq, epoch, count, first_ms, last_ms, reason in await readers.rows(
+            SET_ASIDE_BATCHES, (limit,)
+        )
+    ]
+    records = [
+        {
+            "id": f"{batch.hex()}:{index}",
+            "stream": stream.hex(),
+            "seq": seq,
+            "epoch": epoch,
+            "reason": reason,
+            "fields": orjson.loads(fields),
+        }
+        for batch, index, stream, seq, epoch, reason, fields in await readers.rows(
+            SET_ASIDE_RECORDS, (limit,)
+        )
+    ]
+    return batches, records
+
+
 def _page(question: Question) -> tuple[str, list[Any]]:
     conditions = [TEXT_FILTER.format(name=name) for name in question.texts]
     values: list[Any] = list(question.texts.values())
@@ -95,6 +141,11 @@ def _page(question: Question) -> tuple[str, list[Any]]:
     way = " DESC" if question.descending else ""
     order = ", ".join(f"{column}{way}" for column in key.strip("()").split(", "))
     return f"{HITS} {where} ORDER BY {order} LIMIT ?", [*values, question.limit + 1]
+
+
+def _moment(moment_ms: int) -> str | None:
+    """Write a moment out of a header, which nobody has vouched for."""
+    return rfc3339(moment_ms) if moment_ms <= TIME_MS_MAX else None
 
 
 def _marks(values: Sequence[Any]) -> str:

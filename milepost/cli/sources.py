@@ -47,7 +47,7 @@ def sealed_lines(answer: dict[str, Any]) -> list[str]:
     return [
         f"{answer[name]['batches']} batches ({answer[name]['records']} records) {meaning}"
         for name, meaning in meanings.items()
-        if answer.get(name, {}).get("batches")
+        if answer.get(name, {}).get("records")
     ]
 
 

@@ -28,7 +28,7 @@ from milepost.database import Readers, Writer, open_database
 from milepost.epochs import PublicEpoch, sign_list
 from milepost.errors import ConflictError
 from milepost.http import json_response, new_app, problem_json
-from milepost.record import Record
+from milepost.record import RawRecord, Record
 from milepost.seal import seal_addresses, seal_records
 from milepost.vocabulary import (
     BatchId,
@@ -121,12 +121,13 @@ class FileOfBatches:
         *,
         batch: BatchId | None = None,
         addresses: Mapping[int, str] | None = None,
+        raw: Sequence[RawRecord] = (),
         **changes: Any,
     ) -> Batch:
         """Seal and chain *records* as the next batch; *changes* go into its header."""
         header = self._header(epoch, records, batch or BatchId(self.chance.randbytes(16)))
-        header = replace(header, **changes)
-        box = seal_records(header, records, epoch.public.record_key) if records else b""
+        header = replace(header, **{"count": len(records) + len(raw), **changes})
+        box = seal_records(header, records, epoch.public.record_key, raw) if records else b""
         addressed = b""
         if addresses:
             addressed = seal_addresses(header, addresses, epoch.public.address_key, TOKEN)

@@ -12,6 +12,7 @@ from aggregator.safe import Replica, Safe
 from milepost.batch import first_chain
 from milepost.errors import UnavailableError
 from milepost.litestream import Litestream
+from milepost.record import Body
 from milepost.sqlite import connect
 from milepost.vocabulary import Seq
 from milepost.wire import Cursor
@@ -180,7 +181,9 @@ async def test_ids_that_were_rolled_back_are_forgotten(world: World) -> None:
     other.begin().add(world.epoch, [a_record(2)])
     answer = edge.answer({})
     selection = select({}, answer)
-    outcomes = [Opened(batch, (a_record(1, path="/rolled-back"),)) for batch in answer.batches]
+    outcomes = [
+        Opened(batch, Body((a_record(1, path="/rolled-back"),))) for batch in answer.batches
+    ]
     moved = replace(selection, before={stream.id: Cursor(Seq(5), stream.chain)})
 
     with pytest.raises(UnavailableError, match="moved meanwhile"):

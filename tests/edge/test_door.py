@@ -17,12 +17,12 @@ from milepost.clock import SystemClock
 from milepost.links import Link
 from milepost.metrics import MALFORMED
 from milepost.seal import open_records
+from milepost.stream.meter import read_meter
 from milepost.tokens import ACKNOWLEDGE, PULL, Principal, TokenBook, token_hash
 from milepost.visitor import visitor_hash
 from milepost.vocabulary import LinkId, Region, Scope
 from regional_logger.app import private_app
 from regional_logger.door import Door
-from regional_logger.meter import read_meter
 from tests.edge.kit import FAR, Edge
 
 MakeEdge = Callable[..., Edge]

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from milepost.errors import UnavailableError
+from milepost.stream.meter import read_meter
 from milepost.vocabulary import LifeId, Millis
-from regional_logger.meter import HOURS, LifeInfo, Meter, read_meter
+from regional_logger.meter import HOURS, LifeInfo, Meter
 
 HOUR = 3_600_000
 LIFE = LifeInfo(LifeId(bytes(range(16))), 3, Millis(7))

@@ -24,11 +24,11 @@ from milepost.config import Secret
 from milepost.record import Record
 from milepost.seal import open_records
 from milepost.sqlite import connect_read_only
+from milepost.stream import store
+from milepost.stream.meter import read_meter
 from milepost.tokens import AGGREGATOR_SCOPES, EDGE_SCOPES, tokens_document
 from milepost.vocabulary import BatchId, Epoch, StreamId
 from milepost.wire import Life, MeterRow
-from regional_logger import store
-from regional_logger.meter import read_meter
 
 READY_SECONDS = 20.0
 EDGE_TOKEN, READER_TOKEN = "milepost_" + "e" * 64, "milepost_" + "a" * 64

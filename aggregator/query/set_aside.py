@@ -1,0 +1,34 @@
+"""`GET /v1/set-aside` and `POST /v1/set-aside/retry`: what could not be read, and trying again."""
+
+from aiohttp import web
+
+from aggregator.query.params import read_limit
+from aggregator.query.store import find_set_aside
+from aggregator.retry import Retrier
+from aggregator.store import Store
+from milepost.database import Readers
+from milepost.http import guarded, json_response
+from milepost.tokens import HITS_READ, HITS_WRITE
+
+
+def add_set_aside(app: web.Application, readers: Readers, store: Store, retrier: Retrier) -> None:
+    """Add the routes."""
+
+    async def listed(request: web.Request) -> web.Response:
+        batches, records = await find_set_aside(readers, read_limit(request.query))
+        _, total = await store.count_sealed()
+        return json_response(
+            {
+                "total": {"batches": total.batches, "records": total.records},
+                "batches": batches,
+                "records": records,
+            }
+        )
+
+    async def retry(request: web.Request) -> web.Response:
+        del request
+        done = await retrier.retry()
+        return json_response({name: done[name] for name in ("opened", "hits", "set_aside")})
+
+    app.router.add_get("/v1/set-aside", guarded(HITS_READ, listed))
+    app.router.add_post("/v1/set-aside/retry", guarded(HITS_WRITE, retry))

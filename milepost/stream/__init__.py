@@ -1,0 +1,1 @@
+"""Reading streams: what the edge, the command and whoever holds a copy have in common."""
