@@ -13,8 +13,9 @@ Rules of this file:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -30,9 +31,11 @@ RAW_CHARS_MAX, REASON_CHARS_MAX = 500, 100
 PREFIX, LINK, ORPHAN = "prefix", "link", "orphan"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """What is kept of one visit.  An empty string or None means: there was none."""
+class Record(NamedTuple):
+    """What is kept of one visit.  An empty string or None means: there was none.
+
+    A tuple, because one is made for every visit, and batches turn into columns.
+    """
 
     kind: str
     time: Millis
@@ -89,7 +92,7 @@ class Body:
         return zip(free, self.records, strict=True)
 
 
-_NAMES = tuple(field.name for field in fields(Record))
+_NAMES = Record._fields
 _REQUIRED = frozenset({"kind", "time", "method", "host", "path", "target", "status", "region"})
 _NUMBERS = frozenset({"time", "status", "asn"})
 
@@ -99,17 +102,20 @@ def _types(name: str) -> set[type]:
     return {found} if name in _REQUIRED else {found, type(None)}
 
 
+_ABSENT = {type(None)}
+_VISITOR_TYPES = {bytes, type(None)}
 _TYPES = {name: _types(name) for name in _NAMES}
 
 
 def encode_records(records: Sequence[Record], raw: Sequence[RawRecord] = ()) -> bytes:
     """Return the body of a record box, or refuse what `decode_records` would not take."""
-    columns: dict[str, list[Any]] = {}
-    for name in _NAMES:
-        column = [getattr(record, name) for record in records]
-        _require_types(name, column)
-        if any(value is not None for value in column):
-            columns[name] = column
+    columns: dict[str, Sequence[Any]] = {}
+    for name, column in zip(_NAMES, zip(*records, strict=True), strict=False):
+        kinds = set(map(type, column))
+        if kinds == _ABSENT and name not in _REQUIRED:
+            continue
+        _require_types(name, column, kinds)
+        columns[name] = column
     if "visitor" in columns:
         columns["visitor"] = [value and value.hex() for value in columns["visitor"]]
     body = {"v": BODY_VERSION, "n": len(records) + len(raw), "columns": columns}
@@ -141,13 +147,14 @@ def decode_records(body: bytes) -> Body:
         if not 0 <= count <= RECORDS_MAX or not set(columns) >= (_REQUIRED if good else set()):
             msg = "records without their required columns"
             raise RejectedError(msg)
-        names = [name for name in _NAMES if name in columns]
-        for name in names:
-            columns[name] = _column(name, columns[name], good)
-        records = tuple(
-            Record(**dict(zip(names, row, strict=True)))
-            for row in zip(*(columns[name] for name in names), strict=True)
+        rows = zip(
+            *(
+                _column(name, columns[name], good) if name in columns else repeat(None, good)
+                for name in _NAMES
+            ),
+            strict=True,
         )
+        records = tuple(map(Record._make, rows))
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"not a body of records: {type(error).__name__}"
         raise RejectedError(msg) from error
@@ -179,9 +186,8 @@ def _text(value: Any) -> str:
     return text[:RAW_CHARS_MAX].encode("utf-8", "backslashreplace").decode()
 
 
-def _require_types(name: str, values: list[Any]) -> None:
-    wanted = {bytes, type(None)} if name == "visitor" else _TYPES[name]
-    if not set(map(type, values)) <= wanted:
+def _require_types(name: str, values: Sequence[Any], kinds: set[type]) -> None:
+    if not kinds <= (_VISITOR_TYPES if name == "visitor" else _TYPES[name]):
         msg = f"{name}: a value of another type"
         raise RejectedError(msg)
     if name == "visitor" and any(

@@ -14,6 +14,7 @@ Rules of this file:
 """
 
 import hmac
+import threading
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
@@ -31,6 +32,8 @@ COMPRESSION_LEVEL = 3
 MAC_BYTES = 32
 TOKEN_ID_BYTES = 8
 
+_OWN = threading.local()
+
 
 def seal_records(
     header: Header, records: Sequence[Record], public_key: bytes, raw: Sequence[RawRecord] = ()
@@ -40,8 +43,16 @@ def seal_records(
     if len(plain) > BOX_OPENED_BYTES_MAX:
         msg = f"a batch of {len(plain)} bytes; at most {BOX_OPENED_BYTES_MAX} may be sealed"
         raise RejectedError(msg)
-    packed = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(plain)
+    packed = _compressor().compress(plain)
     return sodium.crypto_box_seal(packed, public_key)
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    """Return this thread's compressor: making one costs more than a small batch."""
+    found = getattr(_OWN, "compressor", None)
+    if found is None:
+        found = _OWN.compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)
+    return found
 
 
 def open_records(header: Header, box: bytes, secret_key: bytes) -> tuple[Record, ...]:

@@ -5,11 +5,15 @@ Rules of this file:
 """
 
 import ipaddress
+import re
 from hashlib import blake2b
 
 from milepost.vocabulary import Salt, VisitorHash
 
 HASH_BYTES = 16
+
+# Most visitors; what this takes ipaddress would return as it is.
+_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!\Z)|\Z)){4}")
 NETWORK_BITS = 64
 
 
@@ -19,6 +23,8 @@ def canonical_address(text: str) -> str | None:
     IPv4-mapped IPv6 is IPv4; other IPv6 is its /64, since one household has
     many addresses in it; a zone id says nothing and is dropped.
     """
+    if _IPV4.fullmatch(text):
+        return text
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

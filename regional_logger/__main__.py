@@ -160,6 +160,7 @@ async def _journal(
         meter=meter,
         keyring=keyring,
         limits=Limits(
+            budget_seconds=config.accept_budget_seconds if config.durable else 0.0,
             queue_records_max=config.queue_records_max,
             queue_bytes_max=config.queue_bytes_max,
             batch_records_max=config.batch_records_max,
@@ -185,8 +186,6 @@ def _door(config: Config, table: LinkTable, keyring: Keyring, journal: Journal) 
         clock=CLOCK,
         addresses=config.addresses,
         client_ip=config.client_ip,
-        durable=config.durable,
-        budget_seconds=config.accept_budget_seconds,
         connections_max=connections_max(),
     )
 

@@ -8,7 +8,7 @@ Rules of this file:
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from milepost.links import Link
 from milepost.record import LINK, ORPHAN, PREFIX
@@ -31,8 +31,7 @@ TOO_LONG = f"The address is longer than {TARGET_CHARS_MAX} characters\n"
 NOTHING = "Nothing is linked at this address.\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """How to answer, and whether to remember it: `kind` is None for excluded visits."""
 
     status: int

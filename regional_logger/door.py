@@ -1,8 +1,7 @@
 """The public door: a visit comes in, its redirect goes out.
 
 Nothing here waits for another machine.  The one wait is for the log's own disk,
-and it is bounded: when the budget is over the visitor goes first, and the
-record is counted late.
+and the journal bounds it: when the budget is over the visitor goes first.
 """
 
 import asyncio
@@ -50,8 +49,6 @@ class Door:
     clock: Clock
     addresses: str
     client_ip: str
-    durable: bool
-    budget_seconds: float
     connections_max: int
 
     def server(self) -> web.Server:
@@ -74,11 +71,11 @@ class Door:
             return
         done = self._offer(request, decision, now)
         if done is not None:
-            await self._wait(done, now)
+            await done
 
     def _offer(
         self, request: web.BaseRequest, decision: Decision, now: Millis
-    ) -> asyncio.Future[None] | None:
+    ) -> asyncio.Future[bool] | None:
         """Hand the visit's record to the journal; count it as shed if it cannot be made."""
         epoch = self.keyring.epoch_at(now)
         visit = Visit(
@@ -101,16 +98,6 @@ class Door:
             self.journal.shed(now)
             raise
         return self.journal.offer(memory, epoch)
-
-    async def _wait(self, done: asyncio.Future[None], moment: Millis) -> None:
-        if not self.durable or self.journal.troubled:
-            self.journal.late(moment)
-            return
-        try:
-            async with asyncio.timeout(self.budget_seconds):
-                await done
-        except TimeoutError:
-            self.journal.late(moment)
 
 
 def respond(method: str, decision: Decision) -> web.Response:

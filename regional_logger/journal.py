@@ -40,7 +40,7 @@ log = get_log(__name__)
 # batch ends before the worst that JSON can make of its texts would not fit.
 BATCH_BYTES_MAX = BOX_OPENED_BYTES_MAX - (64 << 10)
 CHAR_BYTES_MAX = 6  # a control character, written \u0000; UTF-8 needs at most 4
-RECORD_MEMORY = 1_000  # the objects around its texts
+RECORD_MEMORY, CHAR_MEMORY_MAX = 1_000, 4  # about what a waiting record takes
 RECORD_BYTES_LEAST = 400  # numbers, hashes, and what stands between columns
 TALLY_SECONDS = 10.0  # how long counts may wait when no record takes them along
 RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 0.05, 5.0
@@ -51,7 +51,9 @@ RELEASE_SECONDS_MAX = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much may wait, stand in one batch, and stand in one stream."""
+    """How much may wait and how long, stand in one batch, and stand in one stream."""
+
+    budget_seconds: float  # 0: visitors do not wait
 
     queue_records_max: int
     queue_bytes_max: int
@@ -66,8 +68,9 @@ class Pending:
 
     memory: Memory
     epoch: PublicEpoch | None
-    size: int  # about what it takes in memory
-    done: asyncio.Future[None]
+    chars: int  # in all its texts
+    leaves: float  # when its visitor goes, by the loop's clock
+    done: asyncio.Future[bool]  # whether it was durable before that
 
 
 class Journal:
@@ -92,6 +95,8 @@ class Journal:
         self._counts = Counts()
         self._queue: deque[Pending] = deque()
         self._queue_bytes = 0
+        self._waiting: deque[Pending] = deque()  # in the order in which their budgets end
+        self._timer: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stream-writer")
         self._stream: StreamWriter | None = None
@@ -102,20 +107,51 @@ class Journal:
 
     # What the door calls.
 
-    def offer(self, memory: Memory, epoch: PublicEpoch | None) -> asyncio.Future[None] | None:
-        """Take a record in; return what resolves when it is durable, or None if it is shed."""
+    def offer(self, memory: Memory, epoch: PublicEpoch | None) -> asyncio.Future[bool] | None:
+        """Take a record in; return what its visitor waits for, or None if for nothing.
+
+        It resolves to True when the record is durable, and to False when the
+        budget is over: then the visitor goes first, and the record is late.
+        """
         moment = memory.record.time
-        size = _memory(memory.record)
+        chars = _chars(memory.record)
+        size = RECORD_MEMORY + CHAR_MEMORY_MAX * chars
         if self._is_full(size):
             self.shed(moment)
             return None
         self._meter.accept(moment)
         metrics.ACCEPTED.inc()
-        pending = Pending(memory, epoch, size, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        leaves = loop.time() + self._limits.budget_seconds
+        pending = Pending(memory, epoch, chars, leaves, loop.create_future())
         self._queue.append(pending)
         self._queue_bytes += size
         self._wake.set()
+        if not self._limits.budget_seconds or self.troubled:
+            self._late(pending)
+            return None
+        self._waiting.append(pending)
+        if self._timer is None:
+            self._timer = loop.call_at(leaves, self._let_visitors_go)
         return pending.done
+
+    def _let_visitors_go(self) -> None:
+        """Let those go whose budget is over, and look again when the next one's is."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._waiting and (self._waiting[0].done.done() or self._waiting[0].leaves <= now):
+            pending = self._waiting.popleft()
+            if not pending.done.done():
+                self._late(pending)
+        self._timer = None
+        if self._waiting:
+            self._timer = loop.call_at(self._waiting[0].leaves, self._let_visitors_go)
+
+    def _late(self, pending: Pending) -> None:
+        """Count a record whose answer leaves before its commit."""
+        pending.done.set_result(False)
+        self._counts.late(pending.memory.record.time)
+        metrics.LATE.inc()
 
     def _is_full(self, size: int) -> bool:
         return (
@@ -134,11 +170,6 @@ class Journal:
         self._meter.shed(moment)
         self._counts.shed(moment)
         metrics.SHED.inc()
-
-    def late(self, moment: Millis) -> None:
-        """Count a record whose answer leaves before its commit."""
-        self._counts.late(moment)
-        metrics.LATE.inc()
 
     def turn_over(self) -> None:
         """Close the open stream and begin the next, as soon as no commit runs."""
@@ -170,6 +201,8 @@ class Journal:
             await self._leave(stream)
         if self._leaving:
             await asyncio.wait(self._leaving, timeout=CLOSE_SECONDS)
+        if self._timer is not None:
+            self._timer.cancel()
         self._thread.shutdown(wait=False)
 
     async def _run(self) -> None:
@@ -209,8 +242,10 @@ class Journal:
         }
         await self._commit(self._draft(epoch, records, addresses))
         for pending in batch:
-            if not pending.done.done():  # the visitor's budget may have passed
-                pending.done.set_result(None)
+            if not pending.done.done():  # the visitor may have gone
+                pending.done.set_result(True)
+        while self._waiting and self._waiting[0].done.done():
+            self._waiting.popleft()
         metrics.BATCH_RECORDS.observe(len(batch))
         return True
 
@@ -226,11 +261,11 @@ class Journal:
             pending = self._queue[0]
             if pending.epoch is not None and pending.epoch.number != epoch.number:
                 break
-            size += _bytes_at_most(pending.memory.record)
+            size += RECORD_BYTES_LEAST + CHAR_BYTES_MAX * pending.chars
             if batch and size > BATCH_BYTES_MAX:
                 break
             batch.append(self._queue.popleft())
-            self._queue_bytes -= pending.size
+            self._queue_bytes -= RECORD_MEMORY + CHAR_MEMORY_MAX * pending.chars
         metrics.QUEUED.set(len(self._queue))
         return batch
 
@@ -332,8 +367,9 @@ class Journal:
                 await self._keeper.closing(stream)
 
 
-def _texts(record: Record) -> tuple[str | None, ...]:
-    return (
+def _chars(record: Record) -> int:
+    """Count the characters in all the texts that a visitor can make long."""
+    texts = (
         record.host,
         record.path,
         record.target,
@@ -346,15 +382,7 @@ def _texts(record: Record) -> tuple[str | None, ...]:
         record.ulid,
         record.arguments,
     )
-
-
-def _bytes_at_most(record: Record) -> int:
-    """Return a size that *record* cannot exceed in a box, whatever its texts are."""
-    chars = sum(len(text) for text in _texts(record) if isinstance(text, str))
-    return RECORD_BYTES_LEAST + CHAR_BYTES_MAX * chars
-
-
-def _memory(record: Record) -> int:
-    """Return about what *record* takes while it waits."""
-    texts = (text for text in _texts(record) if isinstance(text, str))
-    return RECORD_MEMORY + sum(len(text) if text.isascii() else 4 * len(text) for text in texts)
+    try:
+        return sum(map(len, filter(None, texts)))
+    except TypeError:  # not a text: it is sealed as one, cut short
+        return sum(len(text) for text in texts if isinstance(text, str))

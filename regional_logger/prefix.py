@@ -9,7 +9,7 @@ Rules of this file:
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PORT_MAX = 65_535
 
@@ -19,8 +19,7 @@ _FORM = re.compile(
 _AUTHORITY = re.compile(r"(?P<host>[A-Za-z0-9.-]+)(?::(?P<port>[1-9][0-9]{0,4}))?")
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix:
+class Prefix(NamedTuple):
     """A well-formed prefix redirect."""
 
     target: str

@@ -5,8 +5,8 @@ Rules of this file:
 - Every text is bounded; what was longer is cut and named in `cut`.
 """
 
-from dataclasses import dataclass
-from urllib.parse import parse_qsl
+from typing import NamedTuple
+from urllib.parse import unquote_plus
 
 from multidict import CIMultiDictProxy
 
@@ -17,9 +17,12 @@ from regional_logger.decide import Decision
 
 FLY_CLIENT_IP, FORWARDED = "Fly-Client-IP", "forwarded:"
 EXPLICIT_TAGS = ("ref", "source", "utm_source")
+ULID_TAG = "_ulid"
 QUERY_FIELDS_MAX = 64
 TEXT_CHARS_MAX = 1_024
 HOST_CHARS_MAX = 255
+
+_TAGS = frozenset({*EXPLICIT_TAGS, ULID_TAG})
 
 _FROM_HEADERS = {
     "agent": "User-Agent",
@@ -30,8 +33,7 @@ _FROM_HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
+class Visit(NamedTuple):
     """One request, as far as it matters here."""
 
     time: Millis
@@ -42,8 +44,7 @@ class Visit:
     address: str  # never kept as it is
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """A record, and the canonical address to seal beside it, if any."""
 
     record: Record
@@ -126,16 +127,17 @@ def _texts(visit: Visit) -> tuple[dict[str, str], list[str]]:
 
 
 def _tags(raw_target: str) -> tuple[str | None, str | None]:
+    """Return the explicit attribution and the ULID that the query names, if any."""
     query = raw_target.partition("?")[2]
     if not query:
         return None, None
-    try:
-        fields = dict(parse_qsl(query, max_num_fields=QUERY_FIELDS_MAX, errors="replace"))
-    except ValueError:  # too many fields: nobody's tag
-        return None, None
-    tag = next((fields[name] for name in EXPLICIT_TAGS if fields.get(name)), None)
-    ulid = fields.get("_ulid")
-    return tag and _clean(tag)[:TEXT_CHARS_MAX], ulid and _clean(ulid)[:TEXT_CHARS_MAX]
+    fields: dict[str, str] = {}
+    for field in query.split("&", QUERY_FIELDS_MAX)[:QUERY_FIELDS_MAX]:
+        name, _, value = field.partition("=")
+        if value and name in _TAGS:
+            fields[name] = _clean(unquote_plus(value, errors="replace"))[:TEXT_CHARS_MAX]
+    tag = next((fields[name] for name in EXPLICIT_TAGS if name in fields), None)
+    return tag, fields.get(ULID_TAG)
 
 
 def _clean(text: str) -> str:

@@ -1,6 +1,5 @@
 """The SQL that writes hits, and the strings they share."""
 
-from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -11,7 +10,7 @@ from milepost.vocabulary import Epoch
 
 # Every field of a record stands in a column of its own name, but for "time" in "time_ms".
 PLAIN = ("status", "visitor", "asn", "opt_out", "session", "ulid")
-INTERNED = tuple(each.name for each in fields(Record) if each.name not in {"time", *PLAIN})
+INTERNED = tuple(name for name in Record._fields if name not in {"time", *PLAIN})
 COLUMNS = ("batch", "idx", "time_ms", "epoch", *PLAIN, *INTERNED)
 
 PUT_HIT = f"INSERT INTO hit ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"

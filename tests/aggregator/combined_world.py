@@ -103,7 +103,7 @@ def a_record(number: int = 0, **changes: Any) -> Record:
         visitor=VisitorHash(bytes([number % 256]) * 16),
         agent="Mozilla/5.0",
     )
-    return replace(record, **changes)
+    return record._replace(**changes)
 
 
 @dataclass

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
@@ -159,8 +159,7 @@ async def test_cat_opens_with_the_fleets_token(run: Run, keys: Answers, edge: Ed
 
 async def test_a_raw_record_is_shown_with_its_reason(run: Run, keys: Answers, edge: Edge) -> None:
     """What was there, as text, in its place."""
-    broken = a_record("/broken")
-    object.__setattr__(broken, "agent", ["?"])
+    broken = a_record("/broken")._replace(agent=cast("str", ["?"]))
     done = edge.journal.offer(Memory(broken, None), edge.keyring.epoch_at(NOON))
     assert done is not None
     await done

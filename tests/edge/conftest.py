@@ -13,8 +13,8 @@ async def make_edge(tmp_path: Path) -> AsyncIterator[Callable[..., Edge]]:
     """Make edges on one folder; those still running are stopped at the end."""
     made: list[Edge] = []
 
-    def make(**limits: int) -> Edge:
-        made.append(Edge(tmp_path, **limits))
+    def make(*, budget_seconds: float = 30.0, **limits: int) -> Edge:
+        made.append(Edge(tmp_path, budget_seconds=budget_seconds, **limits))
         return made[-1]
 
     yield make

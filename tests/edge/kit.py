@@ -53,7 +53,7 @@ class Keys:
 class Edge:
     """One life of one edge, on the folder given."""
 
-    def __init__(self, folder: Path, **limits: int) -> None:
+    def __init__(self, folder: Path, *, budget_seconds: float = 30.0, **limits: int) -> None:
         self.keys = Keys(1, Millis(0), FAR)
         self.keyring, self.bell = Keyring(), Bell()
         self.counter = 0
@@ -79,7 +79,7 @@ class Edge:
             self.origin,
             meter=self.meter,
             keyring=self.keyring,
-            limits=Limits(**{**bounds, **limits}),
+            limits=Limits(budget_seconds=budget_seconds, **{**bounds, **limits}),
             bell=self.bell,
             clock=SystemClock(),
             entropy=self.entropy,
@@ -105,7 +105,7 @@ class Edge:
         self.keyring.take_list(EpochList(NOON, (self.keys.public,)))
         self.keyring.take_salts([self.keys.held()], NOON)
 
-    def offer(self, path: str = "/x", address: str | None = None) -> asyncio.Future[None] | None:
+    def offer(self, path: str = "/x", address: str | None = None) -> asyncio.Future[bool] | None:
         """Offer one record."""
         memory = Memory(a_record(path), address)
         return self.journal.offer(memory, self.keyring.epoch_at(NOON))

@@ -30,7 +30,7 @@ MakeClient = Callable[..., Awaitable[TestClient[Request, Application]]]
 PROMO = Link(id=LinkId("l1"), host="*", path="/promo", destination="https://example.com/p")
 
 
-def a_door(edge: Edge, *, durable: bool = True, budget_seconds: float = 5.0) -> Door:
+def a_door(edge: Edge) -> Door:
     """Return a door to *edge* that knows one link."""
     return Door(
         region=Region("dfw"),
@@ -40,8 +40,6 @@ def a_door(edge: Edge, *, durable: bool = True, budget_seconds: float = 5.0) -> 
         clock=SystemClock(),
         addresses="missing",
         client_ip="peer",
-        durable=durable,
-        budget_seconds=budget_seconds,
         connections_max=100,
     )
 
@@ -119,9 +117,9 @@ async def test_a_malformed_prefix_is_one_plain_line(visit: ClientSession) -> Non
 
 async def test_the_visitor_does_not_wait_for_a_log_that_stalls(make_edge: MakeEdge) -> None:
     """When the budget is over the redirect goes, and the record is counted late."""
-    edge = make_edge()
+    edge = make_edge(budget_seconds=0.02)
     await edge.journal.start()  # without keys nothing is committed
-    door = a_door(edge, budget_seconds=0.02)
+    door = a_door(edge)
     async with (
         serving(door) as base_url,
         ClientSession(base_url) as session,
@@ -130,7 +128,6 @@ async def test_the_visitor_does_not_wait_for_a_log_that_stalls(make_edge: MakeEd
         assert response.status == 302
 
     edge.learn_keys()
-    edge.offer("/next")
     await asyncio.sleep(0.3)
     await edge.journal.close()
     tallies = [batch.header.tally for batch in (await edge.pull()).batches]

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -71,14 +70,53 @@ async def test_the_tally_counts_every_outcome_once(make_edge: MakeEdge) -> None:
     edge.learn_keys()
     waiting = [edge.offer() for _ in range(3)]
     edge.journal.exclude(NOON)
-    edge.journal.late(NOON)
     await edge.journal.start()
     await asyncio.gather(*(done for done in waiting if done))
 
-    rows = [row for batch in await all_batches(edge) for row in parse_tally(batch.header.tally)]
-
     assert waiting[2] is None
-    assert [sum(row[index] for row in rows) for index in range(1, 5)] == [2, 1, 1, 1]
+    assert outcomes(await all_batches(edge)) == [2, 0, 1, 1]
+
+
+async def test_without_a_budget_nobody_waits_and_every_record_is_late(make_edge: MakeEdge) -> None:
+    """That is what `fast` means."""
+    edge = make_edge(budget_seconds=0.0)
+    edge.learn_keys()
+    await edge.journal.start()
+
+    assert [edge.offer() for _ in range(3)] == [None] * 3
+    await edge.journal.close()
+
+    assert outcomes(await all_batches(edge)) == [3, 3, 0, 0]
+
+
+async def test_each_visitor_goes_when_its_own_budget_is_over(make_edge: MakeEdge) -> None:
+    """Also the one that came while others waited."""
+    edge = make_edge(budget_seconds=0.03)
+    await edge.journal.start()  # without keys nothing is committed
+    first = edge.offer()
+    await asyncio.sleep(0.02)
+    second = edge.offer()
+    assert first
+    assert second
+
+    assert await first is False
+    assert not second.done()
+    assert await second is False
+    edge.learn_keys()
+    await asyncio.sleep(0.2)
+    third = edge.offer()
+    assert third
+    assert await third is True
+    edge.journal.exclude(NOON)
+    await edge.journal.close()
+
+    assert outcomes(await all_batches(edge)) == [3, 2, 0, 1]
+
+
+def outcomes(batches: list[Batch]) -> list[int]:
+    """Return how many were recorded, late, shed and excluded."""
+    rows = [row for batch in batches for row in parse_tally(batch.header.tally)]
+    return [sum(row[index] for row in rows) for index in range(1, 5)]
 
 
 async def test_without_keys_records_wait_and_nothing_is_written_in_clear(
@@ -177,8 +215,7 @@ async def test_no_visitor_can_fill_a_batch_beyond_what_a_box_holds(make_edge: Ma
     longest = "\x00" * 1_024
     waiting = []
     for number in range(100):
-        record = replace(
-            a_record(f"/{number}"),
+        record = a_record(f"/{number}")._replace(
             arguments="\x00" * 4_000,
             agent=longest,
             referer=longest,

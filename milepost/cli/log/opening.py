@@ -1,7 +1,6 @@
 """Opening boxes for a person: record keys from the key server, which notes who asked."""
 
 import asyncio
-from dataclasses import fields
 from typing import Any
 
 from milepost.batch import Batch, hex_bytes
@@ -14,7 +13,7 @@ from milepost.seal import open_body
 from milepost.vocabulary import Epoch
 
 SECRET_BYTES = 32
-_NAMES = tuple(each.name for each in fields(Record))
+_NAMES = Record._fields
 
 
 class Opener:
