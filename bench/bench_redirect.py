@@ -27,7 +27,7 @@ from aiohttp import web
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from regional_logger.door import REDIRECT_HEADERS
+from regional_logger.front import REDIRECT_HEADERS
 from tests.log.kit import World, free_port, read_log, world
 
 CONNECTIONS = 64

@@ -8,28 +8,19 @@ import asyncio
 from dataclasses import dataclass
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from milepost.clock import Clock
 from milepost.logs import get_log
-from milepost.vocabulary import Millis, Region
+from milepost.vocabulary import Region
 from regional_logger.decide import Decision, FindLink, decide
-from regional_logger.front import SERVER_NAME, Front
+from regional_logger.front import PAGE_HEADERS, REDIRECT_HEADERS, SERVER_NAME, Admitted, Front
 from regional_logger.journal import Journal
 from regional_logger.keyring import Keyring
 from regional_logger.remember import Visit, client_address, remember
 
 log = get_log(__name__)
 
-REDIRECT_HEADERS = {
-    "Cache-Control": "private, no-cache",
-    "Access-Control-Allow-Origin": "*",
-    "Server": SERVER_NAME,
-}
-PAGE_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Type": "text/plain; charset=utf-8",
-    "Server": SERVER_NAME,
-}
 PREFLIGHT_HEADERS = {
     "Server": SERVER_NAME,
     "Access-Control-Allow-Origin": "*",
@@ -53,50 +44,57 @@ class Door:
 
     def server(self) -> web.Server:
         """Return the server to listen with."""
-        return Front(self.answer, connections_max=self.connections_max)
+        return Front(
+            self.answer, self.admit, connections_max=self.connections_max, clock=self.clock
+        )
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Decide, remember, answer."""
-        decision = decide(request.method, request.raw_path, request.host, self.find_link)
-        try:
-            await self._record(request, decision)
-        except Exception:  # the visitor comes first, whatever is wrong with the record
-            log.exception("record.failed")
-        return respond(request.method, decision)
-
-    async def _record(self, request: web.BaseRequest, decision: Decision) -> None:
-        now = self.clock.now()
-        if decision.kind is None:
-            self.journal.exclude(now)
-            return
-        done = self._offer(request, decision, now)
+        """Let in a visit that aiohttp has read, wait if need be, answer."""
+        decision, done = self.admit(
+            request.method, request.raw_path, request.host, request.headers, request.remote or ""
+        )
         if done is not None:
             await done
+        return respond(request.method, decision)
 
-    def _offer(
-        self, request: web.BaseRequest, decision: Decision, now: Millis
-    ) -> asyncio.Future[bool] | None:
-        """Hand the visit's record to the journal; count it as shed if it cannot be made."""
-        epoch = self.keyring.epoch_at(now)
-        visit = Visit(
-            time=now,
-            method=request.method,
-            raw_target=request.raw_path,
-            host=request.host,
-            headers=request.headers,
-            address=client_address(request.headers, request.remote or "", self.client_ip),
-        )
+    def admit(
+        self,
+        method: str,
+        raw_target: str,
+        host: str,
+        headers: CIMultiDictProxy[str],
+        peer: str,
+    ) -> Admitted:
+        """Decide what a visit gets, and remember it; whichever way it came."""
+        now = self.clock.now()
+        decision = decide(method, raw_target, host, self.find_link)
+        if decision.kind is None:
+            self.journal.exclude(now)
+            return Admitted(decision, None)
         try:
-            memory = remember(
-                visit,
-                decision,
-                region=self.region,
-                salt=self.keyring.salt_of(epoch),
-                addresses=self.addresses,
+            visit = Visit(
+                time=now,
+                method=method,
+                raw_target=raw_target,
+                host=host,
+                headers=headers,
+                address=client_address(headers, peer, self.client_ip),
             )
-        except Exception:
+            return Admitted(decision, self._remember(visit, decision))
+        except Exception:  # the visitor comes first, whatever is wrong with the record
+            log.exception("record.failed")
             self.journal.shed(now)
-            raise
+            return Admitted(decision, None)
+
+    def _remember(self, visit: Visit, decision: Decision) -> asyncio.Future[bool] | None:
+        epoch = self.keyring.epoch_at(visit.time)
+        memory = remember(
+            visit,
+            decision,
+            region=self.region,
+            salt=self.keyring.salt_of(epoch),
+            addresses=self.addresses,
+        )
         return self.journal.offer(memory, epoch)
 
 

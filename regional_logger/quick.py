@@ -1,0 +1,91 @@
+"""The plain request and its answer, as bytes.
+
+Nearly every visit is one buffer with a plain GET.  Those are read and answered
+here; whatever is not exactly that, in any respect, is none of this file's
+business and goes to aiohttp from its first byte.
+
+Rules of this file:
+- Pure.
+- What is taken here means the same to aiohttp; a test compares the two.
+"""
+
+import re
+from typing import NamedTuple
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from regional_logger.decide import Decision
+
+BYTES_MAX = 8_190  # as much as aiohttp takes in one line
+
+_PLAIN = re.compile(
+    rb"GET (/[\x21-\x7e]*) HTTP/1\.1\r\n"
+    rb"((?:[A-Za-z0-9!#$%&'*+.^_`|~-]+:[\t\x20-\x7e\x80-\xff]*\r\n){1,64})\r\n"
+)
+# The headers that a record, a decision or the protocol may depend on.
+_HEADERS = re.compile(
+    r"^(host|user-agent|referer|range|x-playback-session-id|accept-language|sec-gpc|dnt"
+    r"|fly-client-ip|x-forwarded-for|connection)"
+    r":[\t ]*([^\r\n]*?)[\t ]*\r$",
+    re.IGNORECASE | re.MULTILINE,
+)
+# Those that change what a request is, or that aiohttp allows but once.
+_NOT_PLAIN = re.compile(
+    rb"^(?:content-|transfer-encoding|expect|upgrade|etag|max-forwards|server)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+_REASONS = {
+    200: b"OK",
+    204: b"No Content",
+    301: b"Moved Permanently",
+    302: b"Found",
+    307: b"Temporary Redirect",
+    308: b"Permanent Redirect",
+    400: b"Bad Request",
+    404: b"Not Found",
+    414: b"Request-URI Too Long",
+}
+
+
+class Plain(NamedTuple):
+    """A plain GET."""
+
+    raw_target: str
+    host: str
+    headers: CIMultiDictProxy[str]
+
+
+def parse_plain(data: bytes) -> Plain | None:
+    """Return the request in *data* if it is a plain and whole one, and nothing else is there."""
+    found = _PLAIN.fullmatch(data) if len(data) <= BYTES_MAX else None
+    if found is None or _NOT_PLAIN.search(found[2]):
+        return None
+    headers = CIMultiDict(_HEADERS.findall(found[2].decode("utf-8", "surrogateescape")))
+    hosts = headers.getall("Host", ())
+    if len(hosts) != 1 or len(headers.getall("User-Agent", ())) > 1:
+        return None
+    if headers.get("Connection", "keep-alive").lower() != "keep-alive":
+        return None
+    return Plain(found[1].decode("ascii"), hosts[0], CIMultiDictProxy(headers))
+
+
+def write_answer(decision: Decision, headers: bytes, date: bytes) -> bytes:
+    """Return the whole answer to a GET; *headers* are those of its kind, line by line."""
+    body = b"" if decision.target else decision.body.encode()
+    location = b"Location: %b\r\n" % decision.target.encode("ascii") if decision.target else b""
+    length = b"" if decision.status == 204 else b"Content-Length: %d\r\n" % len(body)  # noqa: PLR2004
+    return b"HTTP/1.1 %d %b\r\n%b%b%bDate: %b\r\n\r\n%b" % (
+        decision.status,
+        _REASONS[decision.status],
+        headers,
+        location,
+        length,
+        date,
+        body,
+    )
+
+
+def header_lines(headers: dict[str, str]) -> bytes:
+    """Return *headers* as they stand in an answer."""
+    return b"".join(f"{name}: {value}\r\n".encode() for name, value in headers.items())
