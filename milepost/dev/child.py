@@ -18,6 +18,7 @@ from milepost.service import CONFIG_STATUS
 LOG_BYTES_MAX = 10 << 20
 LAST_WORDS_BYTES_MAX = 4_096
 DRAIN_SECONDS_MAX = 15.0  # a service allows itself 10
+SOCKET_SECONDS_MAX = 5.0  # after its start a process has made its socket
 NOT_STARTED = 127
 PATIENT = Backoff()
 
@@ -42,6 +43,7 @@ class Child:
         self.process = process
         self.pid: int | None = None
         self.starts = 0
+        self._begun = 0.0
         self._changed, self._tell = changed, tell
         self._inherits, self._backoff = inherits, backoff
         self._told = asyncio.Event()
@@ -57,13 +59,13 @@ class Child:
         pause = 0.0
         try:
             while not self._told.is_set():
-                begun = time.monotonic()
+                self._begun = time.monotonic()
                 log_size = rotate(self.process.log)
                 status = await self._run()
                 if self._told.is_set():
                     return
                 self._refuse_bad_configuration(status, log_size)
-                pause = self._backoff.after(pause, time.monotonic() - begun)
+                pause = self._backoff.after(pause, time.monotonic() - self._begun)
                 self._tell(ended_line(self.process.name, status, pause))
                 await self._wait(pause)
         finally:
@@ -80,6 +82,14 @@ class Child:
             self._tell(f"{self.process.name} did not end in {seconds_max:g} s: killed")
             self.kill()
             await self._ended.wait()
+
+    def end_if_unreachable(self) -> None:
+        """End a process whose control socket is gone: it runs, and nobody can tell it anything."""
+        control = self.process.socket
+        old_enough = time.monotonic() - self._begun > SOCKET_SECONDS_MAX
+        if control is not None and self.pid is not None and old_enough and not control.exists():
+            self._tell(f"{self.process.name} has lost its control socket")
+            self._signal(signal.SIGKILL)
 
     def kill(self) -> None:
         """End the process now, and for good."""

@@ -17,7 +17,7 @@ from milepost.clock import Clock
 from milepost.dev.plan import LOOPBACK
 from milepost.errors import ConfigError
 
-CHILDREN_SECONDS_MAX = 8.0
+CHILDREN_SECONDS_MAX = 15.0  # an edge allows itself 10 to finish what it has
 LOOK_SECONDS = 0.1
 SOCKET_PATH_BYTES_MAX = 100  # the kernel allows 107, and a name has to follow the folder
 LONGEST_NAME_BYTES = len("/edge-.sock") + 32

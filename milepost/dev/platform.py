@@ -74,13 +74,14 @@ class Platform:
         self._options, self._credentials = options, credentials
         self._pid, self._clock, self._tell = pid, clock, tell
         self._services: Sequence[Child] = ()
+        self._beside: Sequence[Child] = ()
         self._ready = False
         self._waiting_since = time.monotonic()
         self._explained = ""
 
-    def take(self, services: Sequence[Child]) -> None:
-        """Remember the *services* that make up the platform."""
-        self._services = services
+    def take(self, services: Sequence[Child], beside: Sequence[Child] = ()) -> None:
+        """Remember the *services* that make up the platform, and what runs *beside* them."""
+        self._services, self._beside = services, beside
 
     def changed(self) -> None:
         """Hear that a service was started or has ended: whether it is ready must be asked anew."""
@@ -99,6 +100,8 @@ class Platform:
         async with new_session() as session:
             while not self.told.is_set():
                 self._learn(await missing(session, self._services))
+                for child in self._beside:
+                    child.end_if_unreachable()
                 await self._clock.sleep(STEADY_SECONDS if self._ready else STARTING_SECONDS)
 
     def publish(self) -> None:

@@ -76,7 +76,7 @@ async def _run(
         for process in plan.litestreams(options, here)
     ]
     children = [*litestreams, *services]
-    platform.take(services)
+    platform.take(services, litestreams)
     with ends_on_signals(platform, children, tell):
         for line in (*show.welcome(options), "", *show.next_steps(options), ""):
             tell(line)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,27 @@ async def test_what_was_told_to_end_stays_ended(make_child: MakeChild, told: lis
     await keeping
 
     assert (child.pid, child.starts, told) == (None, 1, [])
+
+
+async def test_what_lost_its_socket_is_started_again(
+    make_child: MakeChild, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It would run on, and nobody could tell it which databases to hold."""
+    monkeypatch.setattr(child_module, "SOCKET_SECONDS_MAX", 0.0)
+    child = make_child(FOREVER)
+    control = tmp_path / "control.sock"
+    child.process = replace(child.process, socket=control)
+    keeping = asyncio.create_task(child.keep())
+    await until(lambda: child.pid)
+    control.touch()
+
+    child.end_if_unreachable()
+    assert child.starts == 1, "its socket is there"
+    control.unlink()
+    child.end_if_unreachable()
+    await until(lambda: child.starts == 2)
+    await child.stop()
+    await keeping
 
 
 async def test_a_stop_during_the_start_is_obeyed(make_child: MakeChild) -> None:
