@@ -20,6 +20,9 @@ Step = Callable[[], Awaitable[float]]  # does its work, answers in how many seco
 JOB_DEFAULTS = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
 
 
+LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
+
+
 class Schedule:
     """Steps that run for as long as the service."""
 
@@ -55,17 +58,20 @@ class Schedule:
         self._scheduler.shutdown(wait=False)
 
     def _schedule(self, name: str, seconds: float) -> None:
-        moment = datetime.fromtimestamp(self._clock.now() / 1000 + seconds, UTC)
-        self._scheduler.add_job(
-            self._run, "date", run_date=moment, args=[name], id=name, replace_existing=True
-        )
+        # The job is due at once and waits inside: a pause is a length of time, and a
+        # clock that is set back must not make it longer.
+        self._scheduler.add_job(self._run, "date", run_date=LONG_AGO, args=[name, seconds], id=name)
 
-    async def _run(self, name: str) -> float | None:
-        task = asyncio.ensure_future(self._steps[name]())
+    async def _run(self, name: str, seconds: float) -> float | None:
+        task = asyncio.ensure_future(self._after(seconds, self._steps[name]))
         self._running.add(task)
         await asyncio.wait([task])
         self._running.discard(task)
         return None if task.cancelled() else task.result()
+
+    async def _after(self, seconds: float, step: Step) -> float:
+        await self._clock.sleep(seconds)
+        return await step()
 
     def _ended(self, event: JobExecutionEvent) -> None:
         if event.exception is not None:

@@ -7,6 +7,7 @@ import pytest
 from milepost.clock import SystemClock
 from milepost.errors import InvariantError
 from milepost.schedule import Schedule
+from milepost.vocabulary import Millis
 
 
 async def test_a_step_runs_again_when_it_said() -> None:
@@ -71,3 +72,36 @@ async def test_what_no_step_may_raise_ends_the_process() -> None:
     schedule.add("step", step)
     with pytest.raises(InvariantError, match="our own promise"):
         await asyncio.wait_for(schedule.run(), 5)
+
+
+class Backwards(SystemClock):
+    """A clock that is set back by an hour at each look."""
+
+    def __init__(self) -> None:
+        self._now = super().now()
+
+    def now(self) -> Millis:
+        """Return an earlier moment each time."""
+        self._now = Millis(self._now - 3_600_000)
+        return self._now
+
+
+async def test_a_clock_that_is_set_back_makes_no_pause_longer() -> None:
+    """A pause is a length of time, not a moment."""
+    schedule = Schedule(Backwards())
+    runs, enough = 0, asyncio.Event()
+
+    async def step() -> float:
+        nonlocal runs
+        runs += 1
+        if runs == 3:
+            enough.set()
+        return 0.01
+
+    schedule.add("step", step)
+    task = asyncio.create_task(schedule.run())
+    await asyncio.wait_for(enough.wait(), 5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert runs == 3
