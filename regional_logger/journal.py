@@ -207,23 +207,26 @@ class Journal:
 
     async def _run(self) -> None:
         while True:
-            await self._wait_for_work()
+            idle = await self._wait_for_work()
             while self._queue:
                 if not await self._commit_next():
                     break
-            if self._draining or not self._queue:
+            if self._draining or idle:
                 await self._commit_counts()
             await self._turn_over_if_due()
             if self._draining:
                 return
 
-    async def _wait_for_work(self) -> None:
+    async def _wait_for_work(self) -> bool:
+        """Wait for a record; tell whether so long passed without one that counts go alone."""
         if self._queue or self._draining:
-            return
+            return False
         self._wake.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TALLY_SECONDS):
                 await self._wake.wait()
+                return False
+        return True
 
     async def _commit_next(self) -> bool:
         """Commit one batch from the queue; return False while there are no keys to seal it."""
@@ -333,9 +336,8 @@ class Journal:
         if stream is None:
             return
         age = self._clock.now() - stream.created_ms
-        full = stream.size_bytes() >= self._limits.stream_bytes_max
-        due = full or age >= self._limits.stream_age_ms_max or self._turn_over_wanted
-        if not due or self._draining:
+        due = age >= self._limits.stream_age_ms_max or self._turn_over_wanted
+        if self._draining or not (due or stream.is_full(self._limits.stream_bytes_max)):
             return
         self._turn_over_wanted = False
         try:

@@ -35,6 +35,7 @@ from regional_logger.sealing import seal_whatever
 log = get_log(__name__)
 
 CHECKPOINT_EVERY_BATCHES = 500
+LOOKS_PER_STREAM, COMMIT_BYTES_LEAST = 64, 8_192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,7 @@ class StreamWriter:
         self._origin = origin
         self._connection = connection
         self._lock = lock
+        self._unlooked = 0  # bytes written since the last look at the files
         self._seq = Seq(0)
         self._chain = first_chain(stream)
 
@@ -115,6 +117,14 @@ class StreamWriter:
         batch = self._place(draft)
         store.append(self._connection, batch)
         self._seq, self._chain = batch.header.seq, batch.chain
+        self._unlooked += COMMIT_BYTES_LEAST + len(batch.records) + len(batch.addresses)
+
+    def is_full(self, bytes_max: int) -> bool:
+        """Tell whether the stream has grown to *bytes_max*; looks only where it may have."""
+        if self._unlooked * LOOKS_PER_STREAM < bytes_max:
+            return False
+        self._unlooked = 0
+        return self.size_bytes() >= bytes_max
 
     def size_bytes(self) -> int:
         """Return how much the stream takes on disk, the WAL included."""
