@@ -77,10 +77,13 @@ PUT_LIFE = """
 """
 LIVES_ENDED = "SELECT life FROM life WHERE alive = 0 AND present = 1"
 LIVES_ENDED_OF_SOURCE = f"{LIVES_ENDED} AND source = ?"
+# A meter only rises: one that comes back lower is an older copy, and hides nothing.
 PUT_METER = """
     INSERT INTO meter (life, hour_ms, accepted, shed, excluded) VALUES (?, ?, ?, ?, ?)
         ON CONFLICT (life, hour_ms) DO UPDATE
-       SET accepted = excluded.accepted, shed = excluded.shed, excluded = excluded.excluded
+       SET accepted = max(accepted, excluded.accepted),
+           shed     = max(shed, excluded.shed),
+           excluded = max(meter.excluded, excluded.excluded)
 """
 
 MOVE_CURSOR = """

@@ -32,6 +32,22 @@ async def test_what_is_pulled_becomes_hits(world: World) -> None:
     assert await world.one("SELECT accepted FROM meter") == 1
 
 
+async def test_an_older_meter_hides_nothing(world: World) -> None:
+    """A log that was rolled back brings its meter along; what was accepted once stays so."""
+    edge = await world.add_edge()
+    stream = edge.begin()
+    stream.add(world.epoch, [a_record(1)])
+    older = edge.answer({})
+    stream.add(world.epoch, [a_record(2)])
+    puller = world.puller(edge)
+    await puller.pull()
+
+    edge.fault = older.to_json()
+    await puller.pull()
+
+    assert await world.one("SELECT accepted FROM meter") == 2
+
+
 async def test_an_answer_that_comes_again_changes_nothing(world: World) -> None:
     """A reader that lost its cursors, as far as the edge can tell, counts nothing twice."""
     edge = await world.add_edge()
