@@ -67,6 +67,7 @@ class Worker:
     def __init__(self, number: int, terms: Terms) -> None:
         self.number = number
         self.serving = False
+        self.resting = False  # between two processes
         self.pid: int | None = None
         self._terms = terms
         self._ending = False
@@ -88,7 +89,9 @@ class Worker:
                 return
             pause = self._terms.backoff.after(pause, time.monotonic() - begun)
             log.warning("worker.missing", worker=self.number, back_in_seconds=pause)
+            self.resting = True
             await self._terms.clock.sleep(pause)
+            self.resting = False
 
     def tell(self, messages: Iterable[Message]) -> None:
         """Tell *messages*; a worker too far behind to hear them is replaced by one that is not."""
@@ -183,8 +186,10 @@ class Crew:
 
     async def close(self) -> None:
         """Have everybody finish; kill who takes too long."""
-        for worker in self._workers:
+        for worker, task in zip(self._workers, self._tasks, strict=True):
             worker.end()
+            if worker.resting:
+                task.cancel()
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=END_SECONDS_MAX)

@@ -41,14 +41,17 @@ class Clock:
 
     def __init__(self) -> None:
         self.slept: list[float] = []
+        self.long = False
 
     def now(self) -> Millis:
         """Return some moment."""
         return Millis(0)
 
     async def sleep(self, seconds: float) -> None:
-        """Let the others run."""
+        """Return at once, or never."""
         self.slept.append(seconds)
+        if self.long:
+            await asyncio.Event().wait()
 
 
 class Hand:
@@ -243,6 +246,17 @@ async def test_the_end_is_told_and_waited_for(running: World) -> None:
 
     assert [hand.heard[-1] for hand in running.hands] == [End(), End()]
     assert [hand.status for hand in running.hands] == [0, 0]
+    assert len(running.hands) == 2
+
+
+async def test_the_end_does_not_wait_for_a_pause(running: World) -> None:
+    """Whoever would have come back need not come any more."""
+    running.clock.long = True
+    running.hands[0].send_signal(signal.SIGKILL)
+    await until(lambda: running.clock.slept)
+    await running.crew.close()
+
+    assert running.hands[1].heard[-1] == End()
     assert len(running.hands) == 2
 
 
