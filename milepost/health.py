@@ -7,7 +7,8 @@ answer says why.  Reasons are sentences for people, keyed by a word for programs
 from collections.abc import Callable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client.registry import Collector
 
 from milepost import __version__, sqlite
 from milepost.http import json_response
@@ -16,7 +17,9 @@ from milepost.metrics import BUILD
 Reasons = dict[str, str]
 
 
-def add_health(app: web.Application, reasons: Callable[[], Reasons]) -> None:
+def add_health(
+    app: web.Application, reasons: Callable[[], Reasons], metrics_of: Collector = REGISTRY
+) -> None:
     """Add the three routes; *reasons* returns what keeps the service from being ready."""
     BUILD.info({"version": __version__, "sqlite": sqlite.VERSION})
 
@@ -30,7 +33,9 @@ def add_health(app: web.Application, reasons: Callable[[], Reasons]) -> None:
         )
 
     async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(
+            body=generate_latest(metrics_of), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
 
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)

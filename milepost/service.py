@@ -13,6 +13,7 @@ import fcntl
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -37,6 +38,7 @@ CHECK = "check"  # as the only word behind `python -m <service>`: read the setti
 PLATFORM_NAMES = {"MILEPOST_REGION": "FLY_REGION", "MILEPOST_MACHINE": "FLY_MACHINE_ID"}
 
 C = TypeVar("C")
+Loop = Coroutine[Any, Any, None]
 
 
 def run_service(
@@ -83,7 +85,7 @@ def with_platform_names(env: Mapping[str, str]) -> dict[str, str]:
     return filled
 
 
-async def run_until_told(loops: Iterable[Coroutine[Any, Any, None]]) -> None:
+async def run_until_told(loops: Iterable[Loop]) -> None:
     """Run *loops* until SIGTERM or SIGINT; a loop that fails ends the process."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -105,8 +107,13 @@ async def listen(
     stack: contextlib.AsyncExitStack,
     server: web.Application | web.Server,
     where: Iterable[Listener],
+    *,
+    shared: bool = False,
 ) -> None:
-    """Serve *server* on every listener until *stack* closes."""
+    """Serve *server* on every listener until *stack* closes.
+
+    With *shared*, other processes may serve the same ports: the kernel deals connections out.
+    """
     runner: web.BaseRunner
     if isinstance(server, web.Application):
         runner = web.AppRunner(
@@ -123,10 +130,34 @@ async def listen(
     stack.push_async_callback(runner.cleanup)
     for listener in where:
         try:
-            await web.TCPSite(runner, listener.host, listener.port).start()
+            await web.TCPSite(
+                runner, listener.host, listener.port, reuse_port=shared or None
+            ).start()
         except OSError as error:
             raise ConfigError(_cannot_listen(listener, error)) from error
         log.info("listener.opened", listener=str(listener))
+
+
+def reserve(
+    stack: contextlib.ExitStack | contextlib.AsyncExitStack, where: Iterable[Listener]
+) -> None:
+    """Hold every listener's port for processes of this user that share it, until *stack* closes.
+
+    What is only bound gets no connection; but a port that is taken is told at once.
+    """
+    for listener in where:
+        try:
+            for family, kind, _, _, address in socket.getaddrinfo(
+                listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            ):
+                holder = stack.enter_context(socket.socket(family, kind))
+                holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                if family == socket.AF_INET6:
+                    holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                holder.bind(address)
+        except OSError as error:
+            raise ConfigError(_cannot_listen(listener, error)) from error
 
 
 def _cannot_listen(listener: Listener, error: OSError) -> str:

@@ -163,6 +163,13 @@ SETTINGS: dict[str, Setting] = {
         low=10,
         high=99,
     ),
+    "WORKERS": Setting(
+        meaning="processes that serve visitors side by side, each with a queue of its own",
+        readers=(EDGE,),
+        default="1",
+        low=1,
+        high=64,
+    ),
     "SOURCES": Setting(
         meaning="private addresses of the edges to pull from, comma-separated",
         readers=(AGGREGATOR,),

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from aiohttp import web
+from prometheus_client import REGISTRY
+from prometheus_client.registry import Collector
 
 from milepost.clock import Entropy
 from milepost.health import Reasons, add_health
@@ -20,6 +22,7 @@ def private_app(
     handover: Handover,
     reasons: Callable[[], Reasons],
     entropy: Entropy,
+    metrics_of: Collector = REGISTRY,
 ) -> web.Application:
     """Return the application behind the private listener."""
 
@@ -34,5 +37,5 @@ def private_app(
 
     app = new_app(entropy, tokens, body_bytes_max=PULL_BYTES_MAX)
     app.router.add_post("/v1/pull", guarded(PULL, pull))
-    add_health(app, reasons)
+    add_health(app, reasons, metrics_of)
     return app

@@ -41,6 +41,7 @@ class Config:
     stream_age_ms_max: int
     log_keep_ms: int
     disk_high_ratio: float
+    workers: int
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -71,6 +72,7 @@ class Config:
                 stream_age_ms_max=read.integer("STREAM_HOURS") * HOUR_MS,
                 log_keep_ms=read.integer("LOG_KEEP_HOURS") * HOUR_MS,
                 disk_high_ratio=read.integer("DISK_HIGH_PERCENT") / 100,
+                workers=read.integer("WORKERS"),
             )
 
 

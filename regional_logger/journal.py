@@ -31,7 +31,7 @@ from regional_logger.counts import Counts
 from regional_logger.keyring import Keyring
 from regional_logger.meter import Meter
 from regional_logger.remember import Memory
-from regional_logger.replication import StreamKeeper
+from regional_logger.replication import Keeper
 from regional_logger.stream import Draft, Origin, StreamWriter
 
 log = get_log(__name__)
@@ -86,7 +86,7 @@ class Journal:
         bell: Bell,
         clock: Clock,
         entropy: Entropy,
-        keeper: StreamKeeper,
+        keeper: Keeper,
     ) -> None:
         self._origin, self._limits = origin, limits
         self._meter, self._keyring, self._bell = meter, keyring, bell

@@ -5,7 +5,7 @@ Rules of this file:
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from milepost.epochs import EpochList, PublicEpoch
 from milepost.vocabulary import Epoch, Millis, Salt
@@ -17,7 +17,7 @@ class HeldSalt:
 
     epoch: Epoch
     end_ms: Millis
-    salt: Salt
+    salt: Salt = field(repr=False)
 
 
 class Keyring:
@@ -27,6 +27,11 @@ class Keyring:
         self.listed: EpochList | None = None
         self._salts: dict[Epoch, HeldSalt] = {}
         self._current: PublicEpoch | None = None
+
+    @property
+    def salts(self) -> tuple[HeldSalt, ...]:
+        """Return the salts at hand."""
+        return tuple(self._salts.values())
 
     def take_list(self, listed: EpochList) -> bool:
         """Take a verified list in the place of the one at hand, never an older one."""

@@ -6,6 +6,7 @@ is nothing secret in it, so that a cold start works without the key server.
 
 import os
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -37,12 +38,14 @@ class KeyFollower:
         self._clock = clock
         self._etag = ""
         self._outside = False
+        self.document: Any = None  # the signed list at hand, as it was published
 
     def load_cache(self) -> None:
         """Start from the list of last time, if it still verifies."""
         try:
             document = orjson.loads(self._cache.read_bytes())
             self._keyring.take_list(verify_list(document, self._identity))
+            self.document = document
         except FileNotFoundError:
             return
         except (OSError, orjson.JSONDecodeError, RejectedError) as error:
@@ -57,6 +60,7 @@ class KeyFollower:
             return
         listed = verify_list(document, self._identity)
         if self._keyring.take_list(listed):
+            self.document = document
             self._write_cache(orjson.dumps(document))
             log.info("keys.list_taken", version=listed.version, epochs=len(listed.epochs))
 

@@ -11,12 +11,12 @@ Redirects go on through all of it.
 
 import shutil
 from pathlib import Path
+from typing import Protocol
 
 from milepost.clock import Clock
 from milepost.logs import get_log
 from milepost.stream.files import SUFFIX, is_open
 from milepost.vocabulary import Millis
-from regional_logger.journal import Journal
 from regional_logger.metrics import DISK_USED
 from regional_logger.retire import Retirement
 
@@ -26,6 +26,13 @@ TURN_OVER_EVERY_MS = 60_000
 STAGING_SUFFIX = f"{SUFFIX}-litestream"
 
 
+class Writing(Protocol):
+    """Whoever writes streams: this process's journal, or all workers."""
+
+    def turn_over(self) -> None:
+        """Close the open stream and begin the next."""
+
+
 class Pressure:
     """Watches the disk under the log."""
 
@@ -33,7 +40,7 @@ class Pressure:
         self,
         folder: Path,
         *,
-        journal: Journal,
+        journal: Writing,
         retirement: Retirement,
         clock: Clock,
         high_ratio: float,

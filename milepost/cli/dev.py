@@ -9,6 +9,7 @@ from milepost.cli.group import Surroundings, example
 from milepost.cli.output import console
 from milepost.dev.plan import BASE_PORT_MAX, BASE_PORT_MIN, Options, regions_of
 from milepost.dev.run import run_platform
+from milepost.settings import SETTINGS
 
 
 @click.command(epilog=example("milepost dev --regions dfw,cdg --base-port 9000"))
@@ -24,10 +25,9 @@ from milepost.dev.run import run_platform
 )
 @click.option(
     "--workers",
-    type=click.IntRange(1, 1),
-    default=1,
-    show_default=True,
-    help="Workers in each region. More than one is not built yet.",
+    type=click.IntRange(SETTINGS["WORKERS"].low, SETTINGS["WORKERS"].high),
+    show_default="MILEPOST_WORKERS, or 1",
+    help="Processes that serve each region's visitors side by side.",
 )
 @click.option(
     "--base-port",
@@ -43,7 +43,7 @@ def dev(
     *,
     data: Path,
     regions: str,
-    workers: int,
+    workers: int | None,
     base_port: int,
     no_litestream: bool,
 ) -> None:
@@ -51,12 +51,12 @@ def dev(
 
     Runs until Ctrl-C, which drains and stops everything. Environment variables reach the services.
     """
-    del workers  # there is one way to have one
     options = Options(
         data=data.absolute(),
         regions=regions_of(regions),
         base_port=base_port,
         litestream=not no_litestream,
+        workers=workers,
     )
     out = console()
 

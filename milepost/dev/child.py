@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from milepost.dev.backoff import Backoff
+from milepost.backoff import Backoff
 from milepost.dev.plan import Process, Stage
 from milepost.dev.tether import tethered
 from milepost.errors import ConfigError

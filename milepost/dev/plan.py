@@ -40,6 +40,7 @@ class Options:
     regions: tuple[str, ...] = ("dfw", "cdg", "nrt")
     base_port: int = 8080
     litestream: bool = True
+    workers: int | None = None  # of each edge; None: as the environment says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +212,8 @@ def _edge(options: Options, here: Surroundings, region: str) -> Process:
         "MILEPOST_KEYS_IDENTITY": here.identity,
         "MILEPOST_LINKS_URL": local_url(options.base_port + LINKS_OFFSET),
     }
+    if options.workers is not None:
+        env["MILEPOST_WORKERS"] = str(options.workers)
     return Process(
         name=name,
         command=(here.python, "-P", "-m", "regional_logger"),

@@ -4,26 +4,14 @@ Asks the kernel for SIGTERM at the parent's death, then becomes COMMAND under th
 same process id.  Only Linux can be asked; elsewhere the command runs untethered.
 """
 
-import ctypes
 import os
-import signal
 import sys
 
-PR_SET_PDEATHSIG = 1
+from milepost.tie import tie
+
 ORPHANED_STATUS = 143  # what a shell says of a process that SIGTERM ended
 NOT_STARTED_STATUS = 127
 WORDS_MIN = 2
-
-
-def tie(parent: int) -> bool:
-    """Bind this process's life to *parent*'s; return whether it is still there.
-
-    The question comes after the request: a parent that dies in between sends no signal.
-    """
-    if not sys.platform.startswith("linux"):
-        return True
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    return os.getppid() == parent
 
 
 def tethered(*command: str) -> tuple[str, ...]:

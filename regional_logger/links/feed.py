@@ -6,7 +6,8 @@ one resumes from the place on disk, or asks for a snapshot when that place no
 longer means anything.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from typing import Protocol
 
 from milepost.client import Client
 from milepost.clock import Clock
@@ -14,16 +15,28 @@ from milepost.errors import UnavailableError
 from milepost.links import FeedPlace, Link
 from milepost.logs import get_log
 from milepost.sse import Event, events
-from milepost.vocabulary import Millis, Position
+from milepost.vocabulary import LinkId, Millis, Position
 from regional_logger.links.news import SNAPSHOT, Change, read_change, read_part
 from regional_logger.links.store import ReplicaStore
-from regional_logger.links.table import LinkTable
 
 log = get_log(__name__)
 
 STREAM = "/sync/stream"
 SILENCE_SECONDS_MAX = 30.0  # three heartbeats
 SNAPSHOT_LINKS_MAX = 1_000_000
+
+
+class Table(Protocol):
+    """What holds the links for visitors."""
+
+    def put(self, link: Link) -> None:
+        """Add *link*, or replace what was held under its id."""
+
+    def remove(self, link_id: LinkId) -> None:
+        """Forget a link, if it is there."""
+
+    def replace_all(self, links: Iterable[Link]) -> None:
+        """Hold *links* and nothing else."""
 
 
 class FeedFollower:
@@ -33,7 +46,7 @@ class FeedFollower:
         self,
         client: Client,
         store: ReplicaStore,
-        table: LinkTable,
+        table: Table,
         clock: Clock,
         *,
         silence_seconds_max: float = SILENCE_SECONDS_MAX,

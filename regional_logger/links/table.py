@@ -26,6 +26,10 @@ class LinkTable:
     def __len__(self) -> int:
         return len(self._by_id)
 
+    def links(self) -> tuple[Link, ...]:
+        """Return every link that is held, as of this moment."""
+        return tuple(self._by_id.values())
+
     def put(self, link: Link) -> None:
         """Add *link*, or replace what was held under its id."""
         self.remove(link.id)

@@ -268,11 +268,10 @@ def test_config_of_everybody() -> None:
     assert {"MILEPOST_SOURCES", "MILEPOST_EPOCH", "MILEPOST_FLEET"} <= set(names)
 
 
-def test_dev_has_one_worker() -> None:
-    """More are not built yet, and saying so beats pretending."""
-    result = CliRunner().invoke(cli, ["dev", "--workers", "2"])
+@pytest.mark.parametrize("workers", ["0", "65", "many"])
+def test_dev_refuses_a_number_of_workers_that_no_edge_would_take(workers: str) -> None:
+    """Said before anything starts, and with the limits."""
+    result = CliRunner().invoke(cli, ["dev", "--workers", workers])
 
     assert result.exit_code == 2
     assert "--workers" in result.stderr
-    helped = CliRunner().invoke(cli, ["dev", "--help"]).output
-    assert "More than one is not built yet." in " ".join(helped.split())

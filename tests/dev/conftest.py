@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from milepost.dev.backoff import Backoff
+from milepost.backoff import Backoff
 from milepost.dev.child import Child
 from milepost.dev.plan import Options, Process, Stage, Surroundings
 

@@ -66,6 +66,16 @@ def test_a_setting_given_to_dev_reaches_the_services(options: Options, here: Sur
     assert by_name(options, here)["edge-dfw"].env["MILEPOST_ACCEPT_BUDGET_MS"] == "60000"
 
 
+def test_workers_are_the_edges_business(options: Options, here: Surroundings) -> None:
+    """What is asked for wins over the environment, which is asked when nothing is."""
+    said = replace(here, env={"MILEPOST_WORKERS": "3"})
+    asked = by_name(replace(options, workers=2), said)
+
+    assert asked["edge-dfw"].env["MILEPOST_WORKERS"] == "2"
+    assert by_name(options, said)["edge-dfw"].env["MILEPOST_WORKERS"] == "3"
+    assert "MILEPOST_WORKERS" not in by_name(options, here)["edge-dfw"].env
+
+
 def test_what_dev_decides_wins(options: Options, here: Surroundings) -> None:
     """A setting for another place must not bend this one; a secret given twice is a fault."""
     env = {"MILEPOST_TOKEN": "theirs", "MILEPOST_LISTEN": "0.0.0.0:80", "MILEPOST_DATA": "/else"}

@@ -18,6 +18,7 @@ from milepost.service import (
     CHECK,
     CONFIG_STATUS,
     listen,
+    reserve,
     run_service,
     run_until_told,
     sole_holder,
@@ -150,3 +151,42 @@ async def test_both_kinds_of_server_are_served(unused_tcp_port: int) -> None:
             assert await response.text() == "here"
 
     assert service.DRAIN_SECONDS > 0
+
+
+def free_port() -> int:
+    """Return a port that is free at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def whoami(name: str, stack: contextlib.AsyncExitStack, place: Listener) -> None:
+    """Serve *name* at *place*, which others may share."""
+
+    async def answer(_request: web.BaseRequest) -> web.Response:
+        return web.Response(text=name)
+
+    await listen(stack, web.Server(answer), [place], shared=True)
+
+
+async def test_processes_share_a_port_that_is_held_for_them() -> None:
+    """Whoever only holds it gets no connection; of the others each gets some."""
+    async with contextlib.AsyncExitStack() as stack:
+        place = Listener("127.0.0.1", free_port())
+        reserve(stack, [place])
+        await whoami("one", stack, place)
+        await whoami("two", stack, place)
+        heard = set()
+        for _ in range(64):  # the kernel deals by the visitor's port
+            async with ClientSession() as session, session.get(f"http://{place}") as response:
+                heard.add(await response.text())
+
+    assert heard == {"one", "two"}
+
+
+async def test_a_port_that_cannot_be_shared_is_told_at_once() -> None:
+    """Workers that fail one by one would tell it much later."""
+    with contextlib.ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as taken:
+        place = Listener("127.0.0.1", taken.getsockname()[1])
+        with pytest.raises(ConfigError, match=f"port {place.port} on 127.0.0.1 is in use"):
+            reserve(stack, [place])

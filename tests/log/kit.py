@@ -221,17 +221,34 @@ async def visit(session: aiohttp.ClientSession, url: str, name: str, answers: An
 
 
 @contextlib.asynccontextmanager
-async def visitors(seconds: float = 90.0) -> AsyncIterator[aiohttp.ClientSession]:
-    """Lend a session for visits."""
+async def visitors(
+    seconds: float = 90.0, *, fresh: bool = False
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """Lend a session for visits; with *fresh*, each comes over a connection of its own."""
     timeout = aiohttp.ClientTimeout(total=seconds)
-    connector = aiohttp.TCPConnector(limit=32)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    connector = aiohttp.TCPConnector(limit=32, force_close=fresh)
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=timeout, middlewares=(once,)
+    ) as session:
         yield session
 
 
-async def visit_many(running: World, names: list[str], answers: Answers) -> None:
+async def once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Ask once: on a broken connection the client would quietly ask again, a second visit."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        msg = "the connection broke"
+        raise aiohttp.ClientError(msg) from error
+
+
+async def visit_many(
+    running: World, names: list[str], answers: Answers, *, fresh: bool = False
+) -> None:
     """Make one visit per name, as many at a time as the session allows."""
-    async with visitors() as session:
+    async with visitors(fresh=fresh) as session:
         await asyncio.gather(*(visit(session, running.url, name, answers) for name in names))
 
 

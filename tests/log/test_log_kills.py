@@ -13,10 +13,12 @@ pytestmark = pytest.mark.slow
 KILLS = 50
 
 
-async def load(running: World, answers: Answers, stop: asyncio.Event, part: int) -> None:
+async def load(
+    running: World, answers: Answers, stop: asyncio.Event, part: int, *, fresh: bool = False
+) -> None:
     """Click, a few at a time, until told to stop."""
     number = 0
-    async with visitors(65.0) as session:
+    async with visitors(65.0, fresh=fresh) as session:
         while not stop.is_set():
             names = [f"{part}/{number + each}" for each in range(8)]
             await asyncio.gather(*(visit(session, running.url, name, answers) for name in names))
@@ -41,11 +43,12 @@ async def kill_again_and_again(running: World, answers: Answers, *, kills: int) 
 def judge(log: Log, answers: Answers) -> int:
     """Check what must hold whatever was killed; return how many are lost by number."""
     assert answers.other == {}
-    assert max(log.paths.values()) == 1, "doubled"
+    paths = log.paths
+    assert max(paths.values()) == 1, "doubled"
     assert log.tally.recorded == len(log.records)
     assert log.meter.shed == log.tally.shed == 0
     lost = log.meter.accepted - log.tally.recorded
-    missing = sum(path not in log.paths for path in answers.redirected)
+    missing = sum(path not in paths for path in answers.redirected)
     assert lost >= missing, "something is missing that nobody reports"
     return missing
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from milepost.dev.backoff import Backoff
+from milepost.backoff import Backoff
 
 
 @pytest.mark.parametrize(
