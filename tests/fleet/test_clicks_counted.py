@@ -36,9 +36,10 @@ async def click_evenly(running: Platform, count: int, name: str = "click") -> An
     return answers
 
 
-async def test_a_thousand_clicks_in_three_regions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_thousand_clicks_in_three_regions(tmp_path: Path, workers: str) -> None:
     """Each is in the hits exactly once within five seconds of the last."""
-    with platform(tmp_path / "fleet", *THREE) as running:
+    with platform(tmp_path / "fleet", *THREE, "--workers", workers) as running:
         fleet = running.wait_ready()
         answers = await click_evenly(running, 1_000)
         paths = await counted(fleet, answers.redirected, seconds=5)

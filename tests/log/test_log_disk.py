@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import shutil
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from tests.log.kit import Answers, Log, World, read_log, visit_many, world
 pytestmark = pytest.mark.slow
 
 SMALL = "3m"
+may_mount = pytest.mark.skipif(
+    subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode != 0
+    if shutil.which("unshare")
+    else True,
+    reason="needs to be allowed to mount a small disk in a namespace of its own",
+)
 FILL = 'dd if=/dev/zero of="$DATA/ballast" bs=1024 2>/dev/null; '
 
 
@@ -63,6 +70,7 @@ def judge(log: Log, answers: Answers) -> None:
     assert max(log.paths.values()) == 1, "doubled"
 
 
+@may_mount
 async def test_a_full_disk_stops_no_redirect_and_mends_by_itself(tmp_path: Path) -> None:
     """What had no room is shed, by number; what waited is recorded when there is room."""
     answers = Answers()
@@ -83,6 +91,7 @@ async def test_a_full_disk_stops_no_redirect_and_mends_by_itself(tmp_path: Path)
     assert log.streams >= 2
 
 
+@may_mount
 async def test_an_edge_that_starts_on_a_full_disk_answers(tmp_path: Path) -> None:
     """And records what it kept in memory as soon as there is room."""
     answers = Answers()
