@@ -28,7 +28,6 @@ from regional_logger.metrics import REFUSED_CONNECTIONS
 from regional_logger.quick import header_lines, parse_plain, write_answer
 
 KEEPALIVE_SECONDS = 75.0
-LOOK_SECONDS = 15.0
 SERVER_NAME = "milepost"
 
 REDIRECT_HEADERS = {
@@ -72,7 +71,6 @@ class Front(web.Server):
         self.clock = clock
         self._connections_max = connections_max
         self._loop_here = asyncio.get_running_loop()
-        self._looking = self._loop_here.call_later(LOOK_SECONDS, self._close_idle)
 
     def __call__(self) -> RequestHandler:
         """Return the protocol of one connection."""
@@ -87,15 +85,8 @@ class Front(web.Server):
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's name
         """Let what waits be answered, then close."""
-        self._looking.cancel()
         await asyncio.gather(*(each.finish(timeout) for each in self._own_connections()))
         await super().shutdown(timeout)
-
-    def _close_idle(self) -> None:
-        self._looking = self._loop_here.call_later(LOOK_SECONDS, self._close_idle)
-        before = self._loop_here.time() - KEEPALIVE_SECONDS
-        for each in self._own_connections():
-            each.close_if_idle(before)
 
     def _own_connections(self) -> list["Connection"]:
         return [each for each in self.connections if isinstance(each, Connection)]
@@ -104,7 +95,7 @@ class Front(web.Server):
 class Connection(RequestHandler):
     """One visitor's connection."""
 
-    __slots__ = ("_active", "_done", "_front", "_held", "_monotonic", "_peer", "_quick")
+    __slots__ = ("_done", "_front", "_held", "_monotonic", "_peer", "_quick")
 
     def __init__(self, front: Front, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -122,7 +113,6 @@ class Connection(RequestHandler):
         self._done: asyncio.Future[bool] | None = None
         self._held = b""
         self._peer = ""
-        self._active = loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Learn who comes."""
@@ -132,17 +122,21 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Answer a plain request here, or hand the connection to aiohttp."""
+        if self._close or self._force_close:
+            return  # it is ending: what comes now is no visit any more
         if self._done is not None:
             # One at a time.  What comes meanwhile is held, and no more is read.
             self._held += data
             self._transport_here().pause_reading()
             return
-        plain = parse_plain(data) if self._quick else None
+        # A reader that does not read gets no more written for it: aiohttp waits for it.
+        plain = parse_plain(data) if self._quick and not self._paused else None
         if plain is None:
             self._quick = False
             super().data_received(data)
             return
-        self._active = self._monotonic()
+        # aiohttp closes what is idle, and sees no request of this way.
+        self._next_keepalive_close_time = self._monotonic() + KEEPALIVE_SECONDS
         decision, done = self._front.admit(
             "GET", plain.raw_target, plain.host, plain.headers, self._peer
         )
@@ -151,11 +145,6 @@ class Connection(RequestHandler):
             return
         self._done = done
         done.add_done_callback(functools.partial(self._answered, decision))
-
-    def close_if_idle(self, before: float) -> None:
-        """Close a quick connection on which nothing has come since *before*."""
-        if self._quick and self._done is None and self._active < before:
-            self.force_close()
 
     async def finish(self, seconds: float | None) -> None:
         """Return when what waits here is answered."""
@@ -168,7 +157,7 @@ class Connection(RequestHandler):
         del done  # durable or late: the visitor goes
         self._done = None
         self._write(decision)
-        if self._held and self.transport is not None:
+        if self._held and self.transport is not None and not self.transport.is_closing():
             held, self._held = self._held, b""
             self._transport_here().resume_reading()
             self.data_received(held)

@@ -31,7 +31,7 @@ _HEADERS = re.compile(
 )
 # Those that change what a request is, or that aiohttp allows but once.
 _NOT_PLAIN = re.compile(
-    rb"^(?:content-|transfer-encoding|expect|upgrade|etag|max-forwards|server)",
+    rb"^(?:content-|transfer-encoding|expect|upgrade|etag|max-forwards|server|proxy-connection)",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -65,7 +65,7 @@ def parse_plain(data: bytes) -> Plain | None:
     hosts = headers.getall("Host", ())
     if len(hosts) != 1 or len(headers.getall("User-Agent", ())) > 1:
         return None
-    if headers.get("Connection", "keep-alive").lower() != "keep-alive":
+    if any(value.lower() != "keep-alive" for value in headers.getall("Connection", ())):
         return None
     return Plain(found[1].decode("ascii"), hosts[0], CIMultiDictProxy(headers))
 

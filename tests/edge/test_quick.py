@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from regional_logger.front import Connection, Front
+from milepost.stream.meter import read_meter
+from regional_logger import front as front_module
+from regional_logger.front import Connection
 from regional_logger.quick import BYTES_MAX, parse_plain
 from tests.edge.kit import Edge
 from tests.edge.test_door import a_door, serving
@@ -44,6 +46,8 @@ PLAIN = (
         PLAIN.replace(b"DNT: 0", b"Expect: 100-continue"),
         PLAIN.replace(b"DNT: 0", b"Upgrade: h2c"),
         PLAIN.replace(b"keep-alive", b"close"),
+        PLAIN.replace(b"DNT: 0", b"Connection: close"),
+        PLAIN.replace(b"DNT: 0", b"Proxy-Connection: close"),
         PLAIN.replace(b"DNT: 0", b"DNT : 0"),
         PLAIN.replace(b"DNT: 0", b" folded"),
         PLAIN.replace(b"DNT: 0", b"DNT: 0\x00"),
@@ -189,22 +193,73 @@ async def test_who_waits_is_answered_before_the_server_goes(make_edge: MakeEdge)
     assert b" 302 " in answer
 
 
-async def test_a_silent_connection_is_closed_in_time(make_edge: MakeEdge) -> None:
-    """One that waits for its answer is not silent."""
+async def test_a_busy_connection_stays_and_a_silent_one_goes(
+    make_edge: MakeEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time for which a connection may be idle begins anew with each request."""
+    monkeypatch.setattr(front_module, "KEEPALIVE_SECONDS", 0.2)
+    edge = make_edge()
+    edge.learn_keys()
+    await edge.journal.start()
+    async with serving(a_door(edge)) as url:
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        for _ in range(8):
+            await asyncio.sleep(0.07)
+            writer.write(PLAIN)
+            assert b" 302 " in await reader.readuntil(b"\r\n\r\n")
+        rest = await asyncio.wait_for(reader.read(), 3)
+        writer.close()
+
+    assert rest == b""
+
+
+async def test_what_comes_after_the_end_has_begun_is_no_visit(make_edge: MakeEdge) -> None:
+    """Nothing is recorded that nobody will be answered for; what waits is answered."""
+    edge = make_edge(budget_seconds=0.3)
+    await edge.journal.start()  # without keys nothing is committed
+    async with contextlib.AsyncExitStack() as stack:
+        url = await stack.enter_async_context(serving(a_door(edge)))
+        pairs = [await asyncio.open_connection(url.host, url.port) for _ in range(3)]
+        pairs[0][1].write(PLAIN)
+        pairs[1][1].write(PLAIN)
+        await asyncio.sleep(0.05)
+        pairs[1][1].write(PLAIN)  # is held while the first one waits
+        closing = asyncio.create_task(stack.aclose())
+        await asyncio.sleep(0.05)
+        pairs[2][1].write(PLAIN)
+        answers = [await read_all(reader) for reader, _ in pairs]
+        await closing
+        for _, writer in pairs:
+            writer.close()
+
+    assert [answer.count(b" 302 ") for answer in answers] == [1, 1, 0]
+    assert sum(row.accepted for row in read_meter(edge.meter.path).meter) == 2
+
+
+async def read_all(reader: asyncio.StreamReader) -> bytes:
+    """Return what comes until the connection ends, however it ends."""
+    with contextlib.suppress(ConnectionError):
+        return await reader.read()
+    return b""
+
+
+async def test_who_does_not_read_gets_no_more_written(make_edge: MakeEdge) -> None:
+    """Such a connection becomes aiohttp's, which waits for its reader."""
     front = a_door(make_edge()).server()
-    assert isinstance(front, Front)
     connection = front()
     assert isinstance(connection, Connection)
     transport = Mock(spec=asyncio.Transport)
     transport.get_extra_info.return_value = None
+    transport.is_closing.return_value = False
     connection.connection_made(transport)
-    now = asyncio.get_running_loop().time()
+    plain_page = PLAIN.replace(b"/e/example.com/a?x=%2F", b"/robots.txt")
 
-    connection.close_if_idle(now - 1)
-    assert not transport.close.called
-    connection.close_if_idle(now + 1)
+    connection.data_received(plain_page)
+    assert transport.write.call_count == 1
+    connection.pause_writing()
+    connection.data_received(plain_page)
 
-    assert transport.close.called
+    assert transport.write.call_count == 1
     await front.shutdown(0.1)
 
 
