@@ -4,7 +4,6 @@ Nothing here waits for another machine.  The one wait is for the log's own disk,
 and the journal bounds it: when the budget is over the visitor goes first.
 """
 
-import asyncio
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -18,6 +17,7 @@ from regional_logger.front import PAGE_HEADERS, REDIRECT_HEADERS, SERVER_NAME, A
 from regional_logger.journal import Journal
 from regional_logger.keyring import Keyring
 from regional_logger.remember import Visit, client_address, remember
+from regional_logger.waiting import Pending
 
 log = get_log(__name__)
 
@@ -50,11 +50,11 @@ class Door:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Let in a visit that aiohttp has read, wait if need be, answer."""
-        decision, done = self.admit(
+        decision, pending = self.admit(
             request.method, request.raw_path, request.host, request.headers, request.remote or ""
         )
-        if done is not None:
-            await done
+        if pending is not None:
+            await pending.over()
         return respond(request.method, decision)
 
     def admit(
@@ -86,7 +86,7 @@ class Door:
             self.journal.shed(now)
             return Admitted(decision, None)
 
-    def _remember(self, visit: Visit, decision: Decision) -> asyncio.Future[bool] | None:
+    def _remember(self, visit: Visit, decision: Decision) -> Pending | None:
         epoch = self.keyring.epoch_at(visit.time)
         memory = remember(
             visit,

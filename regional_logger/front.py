@@ -10,6 +10,7 @@ its version, and log the peer's address.
 """
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -26,6 +27,7 @@ from milepost.metrics import MALFORMED
 from regional_logger.decide import Decision
 from regional_logger.metrics import REFUSED_CONNECTIONS
 from regional_logger.quick import header_lines, parse_plain, write_answer
+from regional_logger.waiting import Pending
 
 KEEPALIVE_SECONDS = 75.0
 SERVER_NAME = "milepost"
@@ -49,7 +51,7 @@ class Admitted(NamedTuple):
     """What a visit gets, and what it has to wait for first, if anything."""
 
     decision: Decision
-    done: asyncio.Future[bool] | None
+    pending: Pending | None
 
 
 Admit = Callable[[str, str, str, CIMultiDictProxy[str], str], Admitted]
@@ -95,7 +97,7 @@ class Front(web.Server):
 class Connection(RequestHandler):
     """One visitor's connection."""
 
-    __slots__ = ("_done", "_front", "_held", "_monotonic", "_peer", "_quick")
+    __slots__ = ("_decision", "_front", "_held", "_monotonic", "_peer", "_pending", "_quick")
 
     def __init__(self, front: Front, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -110,7 +112,8 @@ class Connection(RequestHandler):
         self._front = front
         self._monotonic = loop.time
         self._quick = True
-        self._done: asyncio.Future[bool] | None = None
+        self._pending: Pending | None = None
+        self._decision: Decision | None = None  # what goes out when nothing is pending
         self._held = b""
         self._peer = ""
 
@@ -124,7 +127,7 @@ class Connection(RequestHandler):
         """Answer a plain request here, or hand the connection to aiohttp."""
         if self._close or self._force_close:
             return  # it is ending: what comes now is no visit any more
-        if self._done is not None:
+        if self._pending is not None:
             # One at a time.  What comes meanwhile is held, and no more is read.
             self._held += data
             self._transport_here().pause_reading()
@@ -137,26 +140,29 @@ class Connection(RequestHandler):
             return
         # aiohttp closes what is idle, and sees no request of this way.
         self._next_keepalive_close_time = self._monotonic() + KEEPALIVE_SECONDS
-        decision, done = self._front.admit(
+        decision, pending = self._front.admit(
             "GET", plain.raw_target, plain.host, plain.headers, self._peer
         )
-        if done is None:
+        if pending is None:
             self._write(decision)
             return
-        self._done = done
-        done.add_done_callback(functools.partial(self._answered, decision))
+        self._pending, self._decision = pending, decision
+        pending.then = self._answered
 
     async def finish(self, seconds: float | None) -> None:
         """Return when what waits here is answered."""
-        if self._done is not None:
-            await asyncio.wait([self._done], timeout=seconds)
-            await self._front.clock.sleep(0)  # the answer is written by a callback
+        if self._pending is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._pending.over()
+                self._answered()
             self._quick = False
 
-    def _answered(self, decision: Decision, done: asyncio.Future[bool]) -> None:
-        del done  # durable or late: the visitor goes
-        self._done = None
-        self._write(decision)
+    def _answered(self) -> None:
+        """Answer who waited, whether the record is durable or late, and see who comes next."""
+        decision, self._pending, self._decision = self._decision, None, None
+        if decision is not None:
+            self._write(decision)
         if self._held and self.transport is not None and not self.transport.is_closing():
             held, self._held = self._held, b""
             self._transport_here().resume_reading()

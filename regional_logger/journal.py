@@ -14,7 +14,6 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from milepost import sqlite
@@ -27,12 +26,14 @@ from milepost.seal import BOX_OPENED_BYTES_MAX
 from milepost.vocabulary import BatchId, Millis, StreamId
 from regional_logger import metrics
 from regional_logger.bell import Bell
+from regional_logger.beside import Beside
 from regional_logger.counts import Counts
 from regional_logger.keyring import Keyring
 from regional_logger.meter import Meter
 from regional_logger.remember import Memory
 from regional_logger.replication import Keeper
 from regional_logger.stream import Draft, Origin, StreamWriter
+from regional_logger.waiting import Pending, Waiting
 
 log = get_log(__name__)
 
@@ -62,17 +63,6 @@ class Limits:
     stream_age_ms_max: int
 
 
-@dataclass(slots=True)
-class Pending:
-    """A record that waits for its commit."""
-
-    memory: Memory
-    epoch: PublicEpoch | None
-    chars: int  # in all its texts
-    leaves: float  # when its visitor goes, by the loop's clock
-    done: asyncio.Future[bool]  # whether it was durable before that
-
-
 class Journal:
     """Takes records in, and answers when they are on disk."""
 
@@ -95,10 +85,10 @@ class Journal:
         self._counts = Counts()
         self._queue: deque[Pending] = deque()
         self._queue_bytes = 0
-        self._waiting: deque[Pending] = deque()  # in the order in which their budgets end
-        self._timer: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stream-writer")
+        self._thread = Beside("stream-writer")
+        self._loop = asyncio.get_running_loop()
+        self._waiting = Waiting(self._loop, self._late)
         self._stream: StreamWriter | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self._draining = self._turn_over_wanted = False
@@ -107,12 +97,8 @@ class Journal:
 
     # What the door calls.
 
-    def offer(self, memory: Memory, epoch: PublicEpoch | None) -> asyncio.Future[bool] | None:
-        """Take a record in; return what its visitor waits for, or None if for nothing.
-
-        It resolves to True when the record is durable, and to False when the
-        budget is over: then the visitor goes first, and the record is late.
-        """
+    def offer(self, memory: Memory, epoch: PublicEpoch | None) -> Pending | None:
+        """Take a record in; return what its visitor waits for, or None if for nothing."""
         moment = memory.record.time
         chars = _chars(memory.record)
         size = RECORD_MEMORY + CHAR_MEMORY_MAX * chars
@@ -121,35 +107,19 @@ class Journal:
             return None
         self._meter.accept(moment)
         metrics.ACCEPTED.inc()
-        loop = asyncio.get_running_loop()
-        leaves = loop.time() + self._limits.budget_seconds
-        pending = Pending(memory, epoch, chars, leaves, loop.create_future())
+        pending = Pending(memory, epoch, chars, self._loop.time() + self._limits.budget_seconds)
         self._queue.append(pending)
         self._queue_bytes += size
         self._wake.set()
         if not self._limits.budget_seconds or self.troubled:
             self._late(pending)
             return None
-        self._waiting.append(pending)
-        if self._timer is None:
-            self._timer = loop.call_at(leaves, self._let_visitors_go)
-        return pending.done
-
-    def _let_visitors_go(self) -> None:
-        """Let those go whose budget is over, and look again when the next one's is."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        while self._waiting and (self._waiting[0].done.done() or self._waiting[0].leaves <= now):
-            pending = self._waiting.popleft()
-            if not pending.done.done():
-                self._late(pending)
-        self._timer = None
-        if self._waiting:
-            self._timer = loop.call_at(self._waiting[0].leaves, self._let_visitors_go)
+        self._waiting.add(pending)
+        return pending
 
     def _late(self, pending: Pending) -> None:
         """Count a record whose answer leaves before its commit."""
-        pending.done.set_result(False)
+        pending.go(durable=False)
         self._counts.late(pending.memory.record.time)
         metrics.LATE.inc()
 
@@ -201,9 +171,8 @@ class Journal:
             await self._leave(stream)
         if self._leaving:
             await asyncio.wait(self._leaving, timeout=CLOSE_SECONDS)
-        if self._timer is not None:
-            self._timer.cancel()
-        self._thread.shutdown(wait=False)
+        self._waiting.close()
+        self._thread.close()
 
     async def _run(self) -> None:
         while True:
@@ -245,10 +214,9 @@ class Journal:
         }
         await self._commit(self._draft(epoch, records, addresses))
         for pending in batch:
-            if not pending.done.done():  # the visitor may have gone
-                pending.done.set_result(True)
-        while self._waiting and self._waiting[0].done.done():
-            self._waiting.popleft()
+            if not pending.gone:
+                pending.go(durable=True)
+        self._waiting.forget_gone()
         metrics.BATCH_RECORDS.observe(len(batch))
         return True
 
@@ -299,25 +267,23 @@ class Journal:
         await self._turn_over_if_due()
 
     async def _try(self, draft: Draft) -> bool:
-        loop = asyncio.get_running_loop()
         try:
             if self._stream is None:
                 await self._open_stream()
             assert self._stream is not None  # noqa: S101 - opened above
-            await loop.run_in_executor(self._thread, self._stream.append, draft)
+            await self._thread.do(self._stream.append, draft, stand_by=bool(self._waiting))
         except (sqlite.Error, OSError) as error:
             log.warning("commit.failed", reason=str(error), error=type(error).__name__)
             self._abandon()
             return False
-        if not self._keeper.replicates:
-            await loop.run_in_executor(self._thread, self._stream.checkpoint)
+        if not self._keeper.replicates and self._stream.wants_checkpoint():
+            await self._thread.do(self._stream.checkpoint)
         return True
 
     async def _open_stream(self) -> None:
         stream = StreamId(self._entropy(ID_BYTES))
-        writer = await asyncio.get_running_loop().run_in_executor(
-            self._thread, StreamWriter.create, self._origin, stream, self._clock.now()
-        )
+        now = self._clock.now()
+        writer = await self._thread.do(StreamWriter.create, self._origin, stream, now)
         self._stream = writer
         metrics.STREAMS.inc()
         log.info("stream.opened", stream=stream.hex())
@@ -358,7 +324,7 @@ class Journal:
             self._keeper.failed(stream)
         else:
             await self._release(stream)
-        await asyncio.get_running_loop().run_in_executor(self._thread, stream.close)
+        await self._thread.do(stream.close)
         log.info("stream.closed", stream=stream.id.hex(), failed=failed)
         self._bell.ring()
 

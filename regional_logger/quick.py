@@ -19,20 +19,23 @@ from regional_logger.decide import Decision
 BYTES_MAX = 8_190  # as much as aiohttp takes in one line
 
 _PLAIN = re.compile(
-    rb"GET (/[\x21-\x7e]*) HTTP/1\.1\r\n"
-    rb"((?:[A-Za-z0-9!#$%&'*+.^_`|~-]+:[\t\x20-\x7e\x80-\xff]*\r\n){1,64})\r\n"
+    rb"GET (/[\x21-\x7e]*) HTTP/1\.1"
+    rb"((?:\r\n[A-Za-z0-9!#$%&'*+.^_`|~-]+:[\t\x20-\x7e\x80-\xff]*){1,64})\r\n\r\n"
 )
 # The headers that a record, a decision or the protocol may depend on.
-_HEADERS = re.compile(
-    r"^(host|user-agent|referer|range|x-playback-session-id|accept-language|sec-gpc|dnt"
-    r"|fly-client-ip|x-forwarded-for|connection)"
-    r":[\t ]*([^\r\n]*?)[\t ]*\r$",
-    re.IGNORECASE | re.MULTILINE,
+_KEPT = frozenset(
+    {
+        *("host", "user-agent", "referer", "range", "x-playback-session-id", "accept-language"),
+        *("sec-gpc", "dnt", "fly-client-ip", "x-forwarded-for", "connection"),
+    }
 )
 # Those that change what a request is, or that aiohttp allows but once.
-_NOT_PLAIN = re.compile(
-    rb"^(?:content-|transfer-encoding|expect|upgrade|etag|max-forwards|server|proxy-connection)",
-    re.IGNORECASE | re.MULTILINE,
+_NOT_PLAIN = frozenset(
+    {
+        *("content-encoding", "content-length", "content-location", "content-range"),
+        *("content-type", "transfer-encoding", "expect", "upgrade", "etag", "max-forwards"),
+        *("server", "proxy-connection"),
+    }
 )
 
 _REASONS = {
@@ -59,9 +62,17 @@ class Plain(NamedTuple):
 def parse_plain(data: bytes) -> Plain | None:
     """Return the request in *data* if it is a plain and whole one, and nothing else is there."""
     found = _PLAIN.fullmatch(data) if len(data) <= BYTES_MAX else None
-    if found is None or _NOT_PLAIN.search(found[2]):
+    if found is None:
         return None
-    headers = CIMultiDict(_HEADERS.findall(found[2].decode("utf-8", "surrogateescape")))
+    given = []
+    for line in found[2].decode("utf-8", "surrogateescape").split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        lower = name.lower()
+        if lower in _NOT_PLAIN:
+            return None
+        if lower in _KEPT:
+            given.append((name, value.strip("\t ")))
+    headers = CIMultiDict(given)
     hosts = headers.getall("Host", ())
     if len(hosts) != 1 or len(headers.getall("User-Agent", ())) > 1:
         return None

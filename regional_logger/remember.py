@@ -136,8 +136,10 @@ def _tags(raw_target: str) -> tuple[str | None, str | None]:
         name, _, value = field.partition("=")
         if value and name in _TAGS:
             fields[name] = _clean(unquote_plus(value, errors="replace"))[:TEXT_CHARS_MAX]
-    tag = next((fields[name] for name in EXPLICIT_TAGS if name in fields), None)
-    return tag, fields.get(ULID_TAG)
+    for name in EXPLICIT_TAGS:
+        if name in fields:
+            return fields[name], fields.get(ULID_TAG)
+    return None, fields.get(ULID_TAG)
 
 
 def _clean(text: str) -> str:

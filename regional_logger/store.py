@@ -35,7 +35,7 @@ def open_stream(
 
 
 def append(connection: Connection, batch: Batch) -> None:
-    """Commit *batch*.  When this raises, it may be there or not."""
+    """Commit *batch*: one statement is a transaction.  When this raises, it may be there or not."""
     header = batch.header
     row = (
         header.seq,
@@ -50,6 +50,4 @@ def append(connection: Connection, batch: Batch) -> None:
         batch.addresses,
         batch.chain,
     )
-    connection.execute("BEGIN IMMEDIATE")
     connection.execute(APPEND, row)
-    connection.execute("COMMIT")

@@ -134,11 +134,14 @@ class StreamWriter:
                 total += path.stat().st_size
         return total
 
+    def wants_checkpoint(self) -> bool:
+        """Tell whether the WAL has grown by as much as it may."""
+        return self._seq % CHECKPOINT_EVERY_BATCHES == 0
+
     def checkpoint(self) -> None:
-        """Shorten the WAL now and then.  Only where no litestream holds the file."""
-        if self._seq % CHECKPOINT_EVERY_BATCHES == 0:
-            with contextlib.suppress(sqlite.Error):  # only postpones the next one
-                self._connection.execute(store.CHECKPOINT)
+        """Shorten the WAL.  Only where no litestream holds the file."""
+        with contextlib.suppress(sqlite.Error):  # only postpones the next one
+            self._connection.execute(store.CHECKPOINT)
 
     def close(self) -> None:
         """Close the file as it is, and let go of the lock.

@@ -160,7 +160,7 @@ async def test_cat_opens_with_the_fleets_token(run: Run, keys: Answers, edge: Ed
 async def test_a_raw_record_is_shown_with_its_reason(run: Run, keys: Answers, edge: Edge) -> None:
     """What was there, as text, in its place."""
     broken = a_record("/broken")._replace(agent=cast("str", ["?"]))
-    done = edge.journal.offer(Memory(broken, None), edge.keyring.epoch_at(NOON))
+    done = edge.offer_memory(Memory(broken, None))
     assert done is not None
     await done
 

@@ -107,8 +107,12 @@ class Edge:
 
     def offer(self, path: str = "/x", address: str | None = None) -> asyncio.Future[bool] | None:
         """Offer one record."""
-        memory = Memory(a_record(path), address)
-        return self.journal.offer(memory, self.keyring.epoch_at(NOON))
+        return self.offer_memory(Memory(a_record(path), address))
+
+    def offer_memory(self, memory: Memory) -> asyncio.Future[bool] | None:
+        """Offer what was made elsewhere; return what tells whether it became durable in time."""
+        pending = self.journal.offer(memory, self.keyring.epoch_at(NOON))
+        return None if pending is None else asyncio.ensure_future(pending.over())
 
     async def pull(
         self,

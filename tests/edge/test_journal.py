@@ -225,7 +225,7 @@ async def test_no_visitor_can_fill_a_batch_beyond_what_a_box_holds(make_edge: Ma
             session=longest,
             ulid=longest,
         )
-        waiting.append(edge.journal.offer(Memory(record, None), edge.keyring.epoch_at(NOON)))
+        waiting.append(edge.offer_memory(Memory(record, None)))
     await edge.journal.start()
 
     await asyncio.gather(*(done for done in waiting if done))

@@ -73,6 +73,13 @@ def test_a_header_is_found_by_its_whole_name() -> None:
     assert plain.headers.getall("Referer") == ["yes"]
 
 
+def test_a_browser_goes_the_quick_way() -> None:
+    """What it sends beside the usual changes nothing about the request."""
+    data = PLAIN.replace(b"X-Other: anything", b"Upgrade-Insecure-Requests: 1\r\nAccept: */*")
+
+    assert parse_plain(data) is not None
+
+
 names = st.sampled_from(
     [
         *("Host", "host", "User-Agent", "Referer", "DNT", "Sec-GPC", "X-Forwarded-For", "X-Y"),

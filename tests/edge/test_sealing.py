@@ -97,7 +97,7 @@ async def test_the_journal_goes_on_over_a_broken_record(make_edge: MakeEdge) -> 
     await edge.journal.start()
     waiting = [edge.offer("/one")]
     memory = Memory(broken(host="\ud800", agent=7), None)
-    waiting.append(edge.journal.offer(memory, edge.keyring.epoch_at(NOON)))
+    waiting.append(edge.offer_memory(memory))
     waiting.append(edge.offer("/two"))
 
     await asyncio.gather(*(done for done in waiting if done))
