@@ -12,7 +12,7 @@ from regional_logger.config import Config
 from regional_logger.keyring import Keyring
 from regional_logger.parts import BACKOFF_SECONDS_MAX, CLOCK
 from regional_logger.replication import StreamKeeper
-from regional_logger.workers.crew import Crew, Terms
+from regional_logger.workers.crew import LOOK_SECONDS, Crew, Terms
 from regional_logger.workers.office import FrontOffice
 from regional_logger.workers.share import SharedKeys, SharedTable, greeting
 from regional_logger.workers.sums import Summed
@@ -54,6 +54,7 @@ async def main(config: Config) -> None:
         back = BACKOFF_SECONDS_MAX
         loops = [
             crew.watch(),
+            repeat(CLOCK, LOOK_SECONDS, "workers", crew.look),
             *parts.housekeeping(config, shelf=shelf, writing=crew, litestream=litestream),
             repeat(CLOCK, parts.LIST_SECONDS, "keys.list", follow_list, backoff_seconds_max=back),
             repeat(CLOCK, parts.SALT_SECONDS, "keys.salts", follow_salts, backoff_seconds_max=back),

@@ -25,6 +25,8 @@ log = get_log(__name__)
 
 END_SECONDS_MAX = 14.0  # a worker allows itself about 12
 LAST_SECONDS_MAX = 5.0  # between a worker's last word and its end
+LOOK_SECONDS = 10.0  # a worker that serves tells its counts every second
+SILENT_LOOKS_MAX = 2  # one may fall into a time in which nobody ran, not even the parent
 PATIENT = Backoff()
 
 
@@ -70,6 +72,8 @@ class Worker:
         self.resting = False  # between two processes
         self.pid: int | None = None
         self._terms = terms
+        self._heard = False  # since the last look
+        self._silent_looks = 0
         self._ending = False
         self._pipe: Pipe | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -97,6 +101,14 @@ class Worker:
         """Tell *messages*; a worker too far behind to hear them is replaced by one that is not."""
         if self._pipe is not None and not self._pipe.tell_all(messages):
             log.error("worker.behind", worker=self.number)
+            self.signal(signal.SIGKILL)
+
+    def look(self) -> None:
+        """End a process that hangs: its visitors wait for nobody."""
+        self._silent_looks = 0 if self._heard or not self.serving else self._silent_looks + 1
+        self._heard = False
+        if self._silent_looks >= SILENT_LOOKS_MAX:
+            log.error("worker.silent", worker=self.number, pid=self.pid)
             self.signal(signal.SIGKILL)
 
     def end(self) -> None:
@@ -127,6 +139,7 @@ class Worker:
             if self._ending:  # while it was being started
                 self._pipe.tell(End())
             async for message in self._pipe.messages():
+                self._heard = True
                 self._terms.office.hear(self, message)
             return await self._last_status(self._process)
         finally:
@@ -167,6 +180,11 @@ class Crew:
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+
+    async def look(self) -> None:
+        """Look after every worker."""
+        for worker in self._workers:
+            worker.look()
 
     def tell(self, messages: Iterable[Message]) -> None:
         """Tell every worker *messages*, which each goes through on its own."""

@@ -13,7 +13,7 @@ from milepost.backoff import Backoff
 from milepost.vocabulary import Millis, StreamId
 from regional_logger.bell import Bell
 from regional_logger.replication import NamedFile
-from regional_logger.workers.crew import Crew, Terms, Worker
+from regional_logger.workers.crew import SILENT_LOOKS_MAX, Crew, Terms, Worker
 from regional_logger.workers.messages import (
     Begin,
     Closing,
@@ -272,3 +272,30 @@ async def test_a_worker_that_hears_nothing_is_replaced(
 
     await until(lambda: len(running.hands) == 3 and running.hands[2].heard)
     assert running.hands[0].status == -signal.SIGKILL
+
+
+async def test_a_worker_that_serves_and_says_nothing_is_replaced(running: World) -> None:
+    """It hangs; but one silent look may be the parent's own fault."""
+    busy, hung = running.hands
+    await running.crew.look()  # they have just told that they serve
+    for _ in range(SILENT_LOOKS_MAX):
+        assert not hung.gone.is_set()
+        busy.tell(Committed())
+        await until(running.bell.hear().is_set)
+        await running.crew.look()
+
+    await until(lambda: len(running.hands) == 3)
+    assert hung.status == -signal.SIGKILL
+    assert not busy.gone.is_set()
+
+
+async def test_a_worker_that_is_not_yet_serving_may_be_silent(running: World) -> None:
+    """It may be waiting for a slow disk."""
+    running.hands[0].send_signal(signal.SIGKILL)
+    await until(lambda: len(running.hands) == 3 and running.hands[2].heard)
+    for _ in range(SILENT_LOOKS_MAX + 2):
+        running.hands[1].tell(Committed())
+        await until(running.bell.hear().is_set)
+        await running.crew.look()
+
+    assert not running.hands[2].gone.is_set()

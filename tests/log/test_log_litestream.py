@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from tests.log.kit import Answers, World, clean_env, read_log, stream_batches, v
 
 pytestmark = pytest.mark.slow
 
+STORE_GONE_SECONDS = 120
 BINARY = Path(sys.executable).parent / "litestream"
 
 
@@ -171,24 +173,49 @@ async def test_a_litestream_that_hangs_holds_up_neither_visitors_nor_a_restart(
     assert took < 8
 
 
+@pytest.mark.timeout(STORE_GONE_SECONDS + 120)
 async def test_without_its_store_the_log_goes_on(tmp_path: Path) -> None:
-    """Streams turn over, and litestream is ended rather than left with a closed one."""
-    answers = Answers()
-    with world(tmp_path, STREAM_MB="1") as running:
+    """For two minutes under load: streams turn over, and no file outgrows its limit.
+
+    litestream is ended rather than left with a stream that is closed, and no
+    stream of an earlier life is touched.
+    """
+    answers, sizes = Answers(), [0]
+    with world(tmp_path, STREAM_MB="1", ACCEPT_BUDGET_MS="60000") as running:
         async with replicated(running) as beside:
+            await started(running)
+            await visit_many(running, ["before"], answers)
+            running.edge.kill()
+            old = digests(running.log_dir)
             await started(running)
             await held(beside, 1)
             shutil.rmtree(beside.replicas, ignore_errors=True)
             beside.replicas.write_text("no folder can be made here any more")
-            for part in range(6):
-                names = [f"{part}/{each}/{os.urandom(700).hex()}" for each in range(250)]
+            ends = time.monotonic() + STORE_GONE_SECONDS
+            for part in itertools.count():
+                names = [f"{part}/{each}/{os.urandom(700).hex()}" for each in range(50)]
                 await visit_many(running, names, answers)
+                sizes.append(max(sizes_of(running.log_dir)))
+                if time.monotonic() > ends:
+                    break
+                await asyncio.sleep(0.5)
             beside.replicas.unlink()
             await held(beside, 1)
             running.edge.stop()
+            now = digests(running.log_dir)
             log = await read_log(running)
 
     assert answers.unanswered == 0
-    assert log.streams >= 2
-    assert len(log.records) == len(answers.redirected) == 1_500
+    assert log.streams > 5
+    assert len(log.records) == len(answers.redirected) > STORE_GONE_SECONDS * 50
     assert max(log.paths.values()) == 1
+    assert max(sizes) < 2 << 20
+    assert {name: now[name] for name in old} == old, "an old stream was written to"
+
+
+def sizes_of(folder: Path) -> Iterator[int]:
+    """Return the sizes of all files that the log is made of."""
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if path.name.endswith((".db", ".db-wal")):
+                yield path.stat().st_size

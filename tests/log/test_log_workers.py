@@ -12,8 +12,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from milepost.visitor import visitor_hash
+from regional_logger.workers.crew import LOOK_SECONDS
 from tests.log.kit import READER_TOKEN, Answers, World, read_log, visit_many, world
+from tests.log.test_log_epochs import watching_salts
 from tests.log.test_log_kills import judge, load
+from tests.log.test_log_litestream import held, replicated
 
 pytestmark = pytest.mark.slow
 
@@ -139,6 +143,44 @@ async def test_the_port_is_served_while_a_worker_is_down(tmp_path: Path) -> None
         assert len(answers.redirected) == 50
         await until(lambda: len(workers_of(running)) == WORKERS)
         assert before[1] in workers_of(running)
+
+
+async def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
+    """Its port would go on taking visitors that nobody answers."""
+    with world(tmp_path, ACCEPT_BUDGET_MS=PATIENT_MS, WORKERS=str(WORKERS)) as running:
+        await started(running)
+        hung, other = workers_of(running)
+        os.kill(hung, signal.SIGSTOP)
+        await until(lambda: not is_there(hung), seconds=4 * LOOK_SECONDS)
+        await until(lambda: len(serving(running)) == WORKERS)
+        answers = Answers()
+        await visit_many(running, [str(number) for number in range(50)], answers, fresh=True)
+
+        assert len(answers.redirected) == 50
+        assert other in workers_of(running)
+
+
+async def test_workers_keep_what_they_are_told(tmp_path: Path) -> None:
+    """Epochs end under load, litestream dies; each record is under a salt that was issued."""
+    answers = Answers()
+    workers = str(WORKERS)
+    with world(tmp_path, ACCEPT_BUDGET_MS=PATIENT_MS, WORKERS=workers, EPOCH="2s") as running:
+        async with replicated(running) as beside, watching_salts(running) as issued:
+            await started(running)
+            await held(beside, WORKERS)
+            async with clicking(running, answers, 0):
+                await asyncio.sleep(5)
+                beside.signal(signal.SIGKILL)
+                await asyncio.sleep(5)
+                await held(beside, WORKERS)
+            assert running.edge.stop() == 0
+        log = await read_log(running)
+
+    assert judge(log, answers) == 0
+    assert {life.worker for life in log.lives} == {1, 2}
+    assert len({batch.header.epoch for batch in log.batches.values() if batch.records}) >= 4
+    known = {visitor_hash(each.salt, "127.0.0.1") for each in issued.values()}
+    assert {record.visitor for record in log.records} <= known
 
 
 async def test_the_parent_answers_for_all(tmp_path: Path) -> None:
