@@ -1,18 +1,19 @@
 """What a visit gets: the whole decision, as a value.
 
 Rules of this file:
-- Pure, over (method, raw target, host) and a way to find a link, so that any
-  door to the network can share it.
+- Pure, over (method, raw target, host), the moment, and the rules of this edge,
+  so that any door to the network can share it.
 - A text that goes into a header is printable ASCII, or the visit is malformed.
 """
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from milepost.links import Link
 from milepost.record import LINK, ORPHAN, PREFIX
-from milepost.vocabulary import LinkId
+from milepost.vocabulary import LinkId, Millis
 from regional_logger.prefix import is_prefix, parse_prefix
 
 FindLink = Callable[[str, str], Link | None]  # (host, path) -> link
@@ -29,6 +30,13 @@ BAD_PREFIX = "Not a redirect: want /e/ and a host with a path, such as /e/exampl
 BAD_TARGET = "Not an address: want printable ASCII, percent-encoded where it is not\n"
 TOO_LONG = f"The address is longer than {TARGET_CHARS_MAX} characters\n"
 NOTHING = "Nothing is linked at this address.\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What decisions follow from, besides the visit itself."""
+
+    find_link: FindLink
 
 
 class Decision(NamedTuple):
@@ -54,8 +62,9 @@ _OWN_PAGES = {
 }
 
 
-def decide(method: str, raw_target: str, host: str, find_link: FindLink) -> Decision:
+def decide(method: str, raw_target: str, host: str, now: Millis, rules: Rules) -> Decision:
     """Return what the visit gets."""
+    del now  # links do not expire yet
     if len(raw_target) > TARGET_CHARS_MAX:
         return _TOO_LONG
     if not _PRINTABLE.fullmatch(raw_target):
@@ -65,7 +74,7 @@ def decide(method: str, raw_target: str, host: str, find_link: FindLink) -> Deci
     if is_prefix(raw_target):
         return _follow_prefix(raw_target)
     path = raw_target.partition("?")[0]
-    return _OWN_PAGES.get(path) or _follow_link(find_link(host, path))
+    return _OWN_PAGES.get(path) or _follow_link(rules.find_link(host, path))
 
 
 def _follow_prefix(raw_target: str) -> Decision:

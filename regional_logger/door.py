@@ -12,7 +12,7 @@ from multidict import CIMultiDictProxy
 from milepost.clock import Clock
 from milepost.logs import get_log
 from milepost.vocabulary import Region
-from regional_logger.decide import Decision, FindLink, decide
+from regional_logger.decide import Decision, Rules, decide
 from regional_logger.front import PAGE_HEADERS, REDIRECT_HEADERS, SERVER_NAME, Admitted, Front
 from regional_logger.journal import Journal
 from regional_logger.keyring import Keyring
@@ -34,7 +34,7 @@ class Door:
     """What answering needs at hand."""
 
     region: Region
-    find_link: FindLink
+    rules: Rules
     keyring: Keyring
     journal: Journal
     clock: Clock
@@ -67,7 +67,7 @@ class Door:
     ) -> Admitted:
         """Decide what a visit gets, and remember it; whichever way it came."""
         now = self.clock.now()
-        decision = decide(method, raw_target, host, self.find_link)
+        decision = decide(method, raw_target, host, now, self.rules)
         if decision.kind is None:
             self.journal.exclude(now)
             return Admitted(decision, None)

@@ -23,6 +23,7 @@ from milepost.vocabulary import LifeId
 from regional_logger.app import private_app
 from regional_logger.bell import Bell
 from regional_logger.config import Config
+from regional_logger.decide import Rules
 from regional_logger.door import Door
 from regional_logger.handover import Handover, Source
 from regional_logger.journal import Journal, Limits
@@ -135,7 +136,7 @@ def door_of(config: Config, table: LinkTable, keyring: Keyring, journal: Journal
     """Return what answers visitors."""
     return Door(
         region=config.region,
-        find_link=table.find,
+        rules=Rules(find_link=table.find),
         keyring=keyring,
         journal=journal,
         clock=CLOCK,

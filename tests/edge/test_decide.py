@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from milepost.links import Link
 from milepost.vocabulary import LinkId
-from regional_logger.decide import TARGET_CHARS_MAX, decide
+from regional_logger.decide import TARGET_CHARS_MAX, Rules, decide
+from tests.edge.kit import NOON
 
 PROMO = Link(id=LinkId("l1"), host="*", path="/promo", destination="https://example.com/p")
 
@@ -16,6 +17,9 @@ PROMO = Link(id=LinkId("l1"), host="*", path="/promo", destination="https://exam
 def find(_host: str, path: str) -> Link | None:
     """Know one link."""
     return PROMO if path == "/promo" else None
+
+
+RULES = Rules(find_link=find)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,7 @@ def find(_host: str, path: str) -> Link | None:
 )
 def test_every_visit_gets_its_answer(method: str, raw: str, status: int, kind: str | None) -> None:
     """Status and whether it is remembered follow from the visit alone."""
-    decision = decide(method, raw, "click.example", find)
+    decision = decide(method, raw, "click.example", NOON, RULES)
 
     assert (decision.status, decision.kind) == (status, kind)
 
@@ -52,7 +56,9 @@ def test_a_link_redirects_with_its_own_status() -> None:
     """Where to, how, and which link it was."""
     moved = replace(PROMO, status=308)
 
-    decision = decide("GET", "/promo", "click.example", lambda _host, _path: moved)
+    decision = decide(
+        "GET", "/promo", "click.example", NOON, Rules(find_link=lambda _host, _path: moved)
+    )
 
     assert (decision.status, decision.target, decision.link) == (308, PROMO.destination, "l1")
 
@@ -60,6 +66,6 @@ def test_a_link_redirects_with_its_own_status() -> None:
 @given(st.text(max_size=300))
 def test_what_goes_into_a_header_is_printable(text: str) -> None:
     """Whatever comes in, no control character and no space goes out in Location."""
-    decision = decide("GET", f"/e/example.com/{text}", "click.example", find)
+    decision = decide("GET", f"/e/example.com/{text}", "click.example", NOON, RULES)
 
     assert all("\x21" <= char <= "\x7e" for char in decision.target)

@@ -22,6 +22,7 @@ from milepost.tokens import ACKNOWLEDGE, PULL, Principal, TokenBook, token_hash
 from milepost.visitor import visitor_hash
 from milepost.vocabulary import LinkId, Region, Scope
 from regional_logger.app import private_app
+from regional_logger.decide import Rules
 from regional_logger.door import Door
 from tests.edge.kit import FAR, Edge
 
@@ -34,7 +35,7 @@ def a_door(edge: Edge) -> Door:
     """Return a door to *edge* that knows one link."""
     return Door(
         region=Region("dfw"),
-        find_link=lambda _host, path: PROMO if path == "/promo" else None,
+        rules=Rules(find_link=lambda _host, path: PROMO if path == "/promo" else None),
         keyring=edge.keyring,
         journal=edge.journal,
         clock=SystemClock(),
