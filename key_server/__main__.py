@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 
 from key_server.api import KeyServer, key_server_app
+from key_server.audit import AuditTrail
 from key_server.config import Config, KeysConfig
 from key_server.issuing import Issuer, found
 from key_server.jobs import look, run_jobs
@@ -32,9 +33,11 @@ async def serve(config: Config) -> None:
         store = await stack.enter_async_context(_held_store(database))
         issuer = await Issuer.open(store, vault, config.keys.period, clock, system_entropy)
         await look(issuer)
-        server = KeyServer(issuer=issuer, store=store, vault=vault, clock=clock)
+        trail = AuditTrail(store, clock)
+        stack.push_async_callback(trail.write_sums)
+        server = KeyServer(issuer=issuer, store=store, vault=vault, clock=clock, trail=trail)
         await listen(stack, key_server_app(server, tokens, system_entropy), config.private)
-        await run_until_told([run_jobs(issuer, config.keys.period, clock)])
+        await run_until_told([run_jobs(issuer, trail, config.keys.period, clock)])
 
 
 async def init(config: KeysConfig) -> None:

@@ -1,7 +1,7 @@
 """What the key server answers.  docs/protocol.md is the contract.
 
 No secret is held here for longer than its answer takes, and none is logged; who
-was given a record key is.
+asked for what is in the audit trail.
 """
 
 import re
@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from key_server.audit import LIST, RECORD_KEY, SALTS, STATES, AuditTrail
 from key_server.issuing import Issuer
 from key_server.metrics import CALLS
 from key_server.periods import current, salts_due, state
@@ -20,12 +21,13 @@ from milepost.errors import NotFoundError, RejectedError
 from milepost.health import Reasons, add_health
 from milepost.http import guarded, json_response, new_app, principal_of
 from milepost.logs import get_log
-from milepost.tokens import EDGE, KEYS_READ, OPEN, TokenBook
+from milepost.tokens import EDGE, KEYS_READ, KEYS_WRITE, OPEN, TokenBook
 from milepost.wire import WAIT_MS_MAX
 
 log = get_log(__name__)
 
 NOT_MODIFIED = 304
+AUDIT_ROWS_MAX = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class KeyServer:
     store: KeyStore
     vault: Vault
     clock: Clock
+    trail: AuditTrail
 
 
 SERVER: web.AppKey[KeyServer] = web.AppKey("server", KeyServer)
@@ -49,6 +52,8 @@ def key_server_app(server: KeyServer, tokens: TokenBook, entropy: Entropy) -> we
     app.router.add_get("/v1/salts", guarded(EDGE, salts))
     app.router.add_get("/v1/epochs/{number}/record-key", guarded(OPEN, record_key))
     app.router.add_get("/v1/states", guarded(KEYS_READ, states))
+    app.router.add_get("/v1/audit", guarded(KEYS_READ, audit))
+    app.router.add_post("/v1/rotate", guarded(KEYS_WRITE, rotate))
     add_health(app, lambda: reasons(server))
     app.on_shutdown.append(release_waiters)
     return app
@@ -69,6 +74,7 @@ async def release_waiters(app: web.Application) -> None:
 async def epochs(request: web.Request) -> web.Response:
     """Answer with the signed list, or wait for one that the caller does not know."""
     CALLS.labels("epochs").inc()
+    request.app[SERVER].trail.add_up(principal_of(request).name, LIST)
     known = {etag.value for etag in request.if_none_match or ()}
     board = request.app[SERVER].issuer.board
     if "*" in known:
@@ -91,6 +97,7 @@ async def salts(request: web.Request) -> web.Response:
         wrapped = await server.store.salt(span.number) if span.number in due else None
         if wrapped is not None:
             salt = server.vault.unwrap(Purpose.SALT, span.number, wrapped)
+            await server.trail.note(principal_of(request).name, SALTS, span.number)
             found.append(
                 {
                     "epoch": span.number,
@@ -115,6 +122,7 @@ async def record_key(request: web.Request) -> web.Response:
         raise NotFoundError(msg)
     epoch, wrapped = held
     secret = server.vault.unwrap(Purpose.RECORD, epoch.number, wrapped)
+    await server.trail.note(principal_of(request).name, RECORD_KEY, epoch.number)
     log.info("record_key.given", epoch=epoch.number, to=principal_of(request).name)
     return json_response(
         {"epoch": epoch.number, "key": epoch.key_id.hex(), "record_key": secret.hex()}
@@ -125,6 +133,7 @@ async def states(request: web.Request) -> web.Response:
     """Answer with where each epoch stands.  Nothing in it is secret."""
     CALLS.labels("states").inc()
     server = request.app[SERVER]
+    server.trail.add_up(principal_of(request).name, STATES)
     issuer, now = server.issuer, server.clock.now()
     listed = [
         {
@@ -145,9 +154,37 @@ async def states(request: web.Request) -> web.Response:
     )
 
 
-def _wait_ms(request: web.Request) -> int:
-    text = request.query.get("wait_ms", "0")
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        msg = f"wait_ms: want 0..{WAIT_MS_MAX}"
+async def rotate(request: web.Request) -> web.Response:
+    """End the current epoch now, and answer with the one that begins."""
+    CALLS.labels("rotate").inc()
+    issuer = request.app[SERVER].issuer
+    span = await issuer.rotate(principal_of(request).name)
+    return json_response(
+        {
+            "epoch": span.number,
+            "start_ms": span.start_ms,
+            "end_ms": span.end_ms,
+            "version": issuer.board.shown.version,
+        }
+    )
+
+
+async def audit(request: web.Request) -> web.Response:
+    """Answer with rows of the audit trail, oldest first."""
+    CALLS.labels("audit").inc()
+    server = request.app[SERVER]
+    await server.trail.write_sums()
+    rows = await server.store.notes(_number(request, "after", "a row's number"), AUDIT_ROWS_MAX)
+    return json_response({"rows": [row.to_json() for row in rows]})
+
+
+def _number(request: web.Request, name: str, wanted: str) -> int:
+    text = request.query.get(name, "0")
+    if not re.fullmatch(r"[0-9]{1,15}", text):
+        msg = f"{name}: want {wanted}"
         raise RejectedError(msg)
-    return min(int(text), WAIT_MS_MAX)
+    return int(text)
+
+
+def _wait_ms(request: web.Request) -> int:
+    return min(_number(request, "wait_ms", f"0..{WAIT_MS_MAX}"), WAIT_MS_MAX)

@@ -5,19 +5,19 @@ repairs itself.  The order is fixed: epochs are on disk, together with the
 version of the list that first names them, before anybody hears of them.
 """
 
-from collections.abc import Sequence
+import asyncio
 from hashlib import blake2b
 
 import nacl.bindings as sodium
 
 from key_server.board import Board, Published
 from key_server.metrics import EPOCHS_AHEAD, LIST_VERSION
-from key_server.periods import AHEAD, Period, Span, count_ahead, plan
+from key_server.periods import AHEAD, Period, Span, count_ahead, cut_short, plan
 from key_server.store import HeldEpoch, Identity, KeyStore, NewEpoch
 from key_server.wrapping import NONCE_BYTES, Purpose, Vault
 from milepost.clock import Clock, Entropy
 from milepost.epochs import EPOCHS_IN_LIST_MAX, SALT_BYTES, PublicEpoch, sign_list
-from milepost.errors import ConfigError, ServiceError
+from milepost.errors import ConfigError, ConflictError, ServiceError
 from milepost.logs import get_log
 from milepost.vocabulary import Millis
 
@@ -66,6 +66,7 @@ class Issuer:
         self._clock = clock
         self._entropy = entropy
         self._signing_key = signing_key
+        self._one_change = asyncio.Lock()
         self.board = Board(self._sign(Millis(0), ()))
 
     @classmethod
@@ -98,17 +99,22 @@ class Issuer:
     @property
     def spans(self) -> tuple[Span, ...]:
         """Return when the epochs are, in order."""
-        return spans_of(self.held)
+        return tuple(epoch.span for epoch in self.held)
 
     async def read(self) -> None:
         """Publish what is on disk."""
         version, self.held = await self._store.newest(HELD_MAX)
-        openable = tuple(epoch.public for epoch in self.held if epoch.openable)
+        openable = tuple(epoch.public for epoch in self.held if epoch.record_gone_ms is None)
         self.board.show(self._sign(version, openable))
         LIST_VERSION.set(version / 1000)
 
     async def look(self) -> None:
         """Make what is due, if anything is, and publish it."""
+        async with self._one_change:
+            await self._make_due()
+        EPOCHS_AHEAD.set(count_ahead(self.spans, self._clock.now()))
+
+    async def _make_due(self) -> None:
         if self._due():
             # An attempt that was reported as failed may have gone through: disk decides.
             await self.read()
@@ -117,7 +123,22 @@ class Issuer:
             await self._store.add(tuple(map(self._make, due)), self._clock.now())
             await self.read()
             log.info("epochs.made", first=due[0].number, last=due[-1].number)
-        EPOCHS_AHEAD.set(count_ahead(self.spans, self._clock.now()))
+
+    async def rotate(self, who: str) -> Span:
+        """End the current epoch now; return the one that begins."""
+        async with self._one_change:
+            await self.read()
+            now = self._clock.now()
+            moved = cut_short(self.spans, now)
+            if not moved:
+                msg = "no epoch can be cut short at this moment: none holds it, or one just began"
+                raise ConflictError(msg)
+            kept = self.spans[: -len(moved)]
+            due = plan((*kept, *moved), now, self._period, MADE_AHEAD)
+            await self._store.rotate(moved, tuple(map(self._make, due)), who, now)
+            await self.read()
+        log.info("epoch.rotated", ended=moved[0].number, by=who)
+        return moved[1] if len(moved) > 1 else due[0]
 
     def _due(self) -> tuple[Span, ...]:
         return plan(self.spans, self._clock.now(), self._period, MADE_AHEAD)
@@ -146,10 +167,3 @@ class Issuer:
 
     def _wrap(self, purpose: Purpose, span: Span, secret: bytes) -> bytes:
         return self._vault.wrap(purpose, span.number, secret, self._entropy(NONCE_BYTES))
-
-
-def spans_of(held: Sequence[HeldEpoch]) -> tuple[Span, ...]:
-    """Return when each of *held* is."""
-    return tuple(
-        Span(epoch.public.number, epoch.public.start_ms, epoch.public.end_ms) for epoch in held
-    )

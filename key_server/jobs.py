@@ -1,5 +1,6 @@
 """The key server's schedule."""
 
+from key_server.audit import SUM_SECONDS, AuditTrail
 from key_server.issuing import Issuer
 from key_server.periods import Period
 from milepost.clock import Clock
@@ -20,15 +21,23 @@ def look_seconds(period: Period) -> int:
     return min(LOOK_SECONDS_MAX, max(LOOK_SECONDS_MIN, period.seconds // LOOKS_PER_EPOCH))
 
 
-async def run_jobs(issuer: Issuer, period: Period, clock: Clock) -> None:
+async def run_jobs(issuer: Issuer, trail: AuditTrail, period: Period, clock: Clock) -> None:
     """Look again and again, for ever."""
 
     async def step() -> float:
         await look(issuer)
         return look_seconds(period)
 
+    async def write_sums() -> float:
+        try:
+            await trail.write_sums()
+        except ServiceError as error:
+            log.warning("step.failed", step="audit", code=error.code, reason=str(error))
+        return SUM_SECONDS
+
     schedule = Schedule(clock)
     schedule.add("epochs", step)
+    schedule.add("audit", write_sums)
     await schedule.run()
 
 

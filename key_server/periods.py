@@ -101,6 +101,23 @@ def _next(last: Span | None, now: Millis, period: Period) -> Span:
     return Span(Epoch(last.number + 1), last.end_ms, end)
 
 
+def cut_short(held: Sequence[Span], now: Millis) -> tuple[Span, ...]:
+    """Return the spans that change when the epoch that holds *now* ends at once.
+
+    The next one begins now and ends where the cut one would have.  The bounds
+    after that stay, and each later epoch takes those of the one before it; so the
+    last bounds are free, and `plan` gives them to a new one.
+    """
+    places = [index for index, span in enumerate(held) if span.holds(now)]
+    if not places or held[places[0]].start_ms == now:
+        return ()
+    cut = held[places[0]]
+    bounds = [(cut.start_ms, now), (now, cut.end_ms)]
+    bounds += [(span.start_ms, span.end_ms) for span in held[places[0] + 1 :]]
+    later = held[places[0] :]
+    return tuple(Span(span.number, *bound) for span, bound in zip(later, bounds, strict=False))
+
+
 def count_ahead(held: Sequence[Span], now: Millis) -> int:
     """Return how many epochs have yet to begin."""
     return sum(span.start_ms > now for span in held)

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from key_server.periods import Span
+from milepost.audit import BEFORE_THE_FIRST, AuditRow, next_audit_chain
 from milepost.database import Readers, Writer, open_database
 from milepost.epochs import PublicEpoch
 from milepost.sqlite import Connection
 from milepost.vocabulary import Epoch, Millis
+
+Note = tuple[str, str, Epoch, int]  # who, what, epoch, how many
 
 FILE = "keys.db"
 SCHEMA = "keys"
@@ -38,7 +42,7 @@ ADD = """
 """
 
 NEWEST = """
-    SELECT number, start_ms, end_ms, record_key, address_key, record_secret IS NOT NULL
+    SELECT number, start_ms, end_ms, record_key, address_key, salt_gone_ms, record_gone_ms
       FROM epoch
      ORDER BY number DESC
      LIMIT ?
@@ -48,6 +52,22 @@ FIND_OPENABLE = """
     SELECT number, start_ms, end_ms, record_key, address_key, record_secret
       FROM epoch
      WHERE number = ? AND record_secret IS NOT NULL
+"""
+
+SET_SPAN = "UPDATE epoch SET start_ms = ?, end_ms = ? WHERE number = ?"
+
+LAST_NOTE = "SELECT number, chain FROM audit ORDER BY number DESC LIMIT 1"
+
+NOTE = """
+    INSERT INTO audit (number, at_ms, who, what, epoch, count, chain) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+
+NOTES = """
+    SELECT number, at_ms, who, what, epoch, count, chain
+      FROM audit
+     WHERE number > ?
+     ORDER BY number
+     LIMIT ?
 """
 
 SALT = "SELECT salt FROM epoch WHERE number = ? AND salt IS NOT NULL"
@@ -64,10 +84,16 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class HeldEpoch:
-    """An epoch as everybody may know it, and whether its record key is still there."""
+    """An epoch as everybody may know it, and what of it has been destroyed, and when."""
 
     public: PublicEpoch
-    openable: bool
+    salt_gone_ms: Millis | None  # its salt and its address key
+    record_gone_ms: Millis | None  # its record key
+
+    @property
+    def span(self) -> Span:
+        """Return when it is."""
+        return Span(self.public.number, self.public.start_ms, self.public.end_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +148,40 @@ class KeyStore:
 
         await self._writer.transact(work)
 
+    async def rotate(
+        self, moved: Sequence[Span], new: Sequence[NewEpoch], who: str, now: Millis
+    ) -> None:
+        """Give the epochs in *moved* these spans and add *new*, noted as *who*'s doing."""
+
+        def work(db: Connection) -> None:
+            for span in moved:
+                db.execute(SET_SPAN, (span.start_ms, span.end_ms, span.number))
+            db.executemany(ADD, map(_new_row, new))
+            db.execute(RAISE_VERSION, (now,))
+            _note(db, [(who, "rotate", moved[0].number, 1)], now)
+
+        await self._writer.transact(work)
+
+    async def note(self, notes: Sequence[Note], now: Millis) -> None:
+        """Add *notes* to the audit trail."""
+        await self._writer.transact(lambda db: _note(db, notes, now))
+
+    async def notes(self, after: int, count_max: int) -> tuple[AuditRow, ...]:
+        """Return the trail's rows behind number *after*."""
+        rows = await self._readers.rows(NOTES, (after, count_max))
+        return tuple(
+            AuditRow(
+                number=row[0],
+                at_ms=Millis(row[1]),
+                who=row[2],
+                what=row[3],
+                epoch=Epoch(row[4]),
+                count=row[5],
+                chain=row[6],
+            )
+            for row in rows
+        )
+
     async def newest(self, count_max: int) -> tuple[Millis, tuple[HeldEpoch, ...]]:
         """Return the list's version and the newest epochs, in order."""
         async with self._readers.snapshot() as db:
@@ -151,7 +211,16 @@ def _public(row: Any) -> PublicEpoch:
 
 
 def _held(row: Any) -> HeldEpoch:
-    return HeldEpoch(_public(row), openable=bool(row[5]))
+    return HeldEpoch(_public(row), salt_gone_ms=row[5], record_gone_ms=row[6])
+
+
+def _note(db: Connection, notes: Sequence[Note], now: Millis) -> None:
+    number, chain = db.execute(LAST_NOTE).fetchone() or (0, BEFORE_THE_FIRST)
+    for note in notes:
+        number += 1
+        fields = (number, now, *note)
+        chain = next_audit_chain(chain, fields)
+        db.execute(NOTE, (*fields, chain))
 
 
 def _new_row(epoch: NewEpoch) -> tuple[Any, ...]:

@@ -22,5 +22,36 @@ CREATE TABLE epoch (
     address_key    BLOB    NOT NULL CHECK (length(address_key) = 32),
     record_secret  BLOB,
     address_secret BLOB,
-    salt           BLOB
+    salt           BLOB,
+    salt_gone_ms   INTEGER,         -- when salt and address secret were destroyed
+    record_gone_ms INTEGER,         -- when the record secret was
+    CHECK ((salt IS NULL) = (salt_gone_ms IS NOT NULL)),
+    CHECK ((address_secret IS NULL) = (salt_gone_ms IS NOT NULL)),
+    CHECK ((record_secret IS NULL) = (record_gone_ms IS NOT NULL))
 ) STRICT;
+
+-- What was destroyed, when, and from when on no backup holds it either.
+CREATE TABLE receipt (
+    number   INTEGER PRIMARY KEY,
+    epoch    INTEGER NOT NULL,
+    what     TEXT    NOT NULL CHECK (what IN ('salt', 'record')),
+    document TEXT    NOT NULL,      -- signed by the identity
+    UNIQUE (epoch, what)
+) STRICT;
+
+-- Who asked for what.  Each row is chained to the one before it.
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY,     -- 1, 2, 3 without gaps
+    at_ms  INTEGER NOT NULL,
+    who    TEXT    NOT NULL,        -- name of the token, or of the command
+    what   TEXT    NOT NULL,
+    epoch  INTEGER NOT NULL,        -- 0: none in particular
+    count  INTEGER NOT NULL,        -- how many were asked for, or how often
+    chain  BLOB    NOT NULL CHECK (length(chain) = 32)
+) STRICT;
+
+CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
+BEGIN SELECT raise(ABORT, 'the audit table only grows'); END;
+
+CREATE TRIGGER audit_is_never_shortened BEFORE DELETE ON audit
+BEGIN SELECT raise(ABORT, 'the audit table only grows'); END;

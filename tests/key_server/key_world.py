@@ -12,6 +12,7 @@ import orjson
 from aiohttp.test_utils import TestClient
 
 from key_server.api import KeyServer, key_server_app
+from key_server.audit import AuditTrail
 from key_server.board import Board
 from key_server.issuing import Issuer, found
 from key_server.periods import Period
@@ -20,6 +21,7 @@ from key_server.wrapping import Vault
 from milepost.tokens import (
     EDGE,
     KEYS_READ,
+    KEYS_WRITE,
     OPEN,
     PULL,
     Principal,
@@ -31,7 +33,7 @@ from milepost.vocabulary import Millis
 START = Millis(1_763_640_000_000)  # 2025-11-20T12:00:00Z
 DAY_MS = 86_400_000
 MASTER_KEY = bytes(range(32))
-SCOPES = {"edge": EDGE, "open": OPEN, "keys": KEYS_READ, "pull": PULL}
+SCOPES = {"edge": EDGE, "open": OPEN, "keys": KEYS_READ, "rotate": KEYS_WRITE, "pull": PULL}
 
 Connect = Callable[..., Any]
 
@@ -90,7 +92,13 @@ class World:
             await found(store, self.vault, self.entropy)
             issuer = await Issuer.open(store, self.vault, self.period, self.clock, self.entropy)
             await issuer.look()
-            yield KeyServer(issuer=issuer, store=store, vault=self.vault, clock=self.clock)
+            yield KeyServer(
+                issuer=issuer,
+                store=store,
+                vault=self.vault,
+                clock=self.clock,
+                trail=AuditTrail(store, self.clock),
+            )
 
     async def connect(self, connect: Connect, server: KeyServer) -> TestClient[Any, Any]:
         """Return a client of *server* that shows no token unless told."""

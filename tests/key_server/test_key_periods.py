@@ -14,6 +14,7 @@ from key_server.periods import (
     boundaries,
     count_ahead,
     current,
+    cut_short,
     parse_period,
     plan,
     salts_due,
@@ -186,3 +187,58 @@ def test_an_epoch_is_ahead_active_or_past(moment: str, expected: str) -> None:
     span = Span(Epoch(1), at("2026-11-20"), at("2026-11-21"))
 
     assert state(span, at(moment)) == expected
+
+
+def test_a_cut_epoch_leaves_its_end_to_the_next_one() -> None:
+    """The bounds after it stay where they were, and a new epoch takes the last."""
+    held = plan((), at("2026-11-20"), DAY, ahead=2)
+    noon = at("2026-11-20T12:00:00")
+
+    moved = cut_short(held, noon)
+
+    assert moved == (
+        Span(Epoch(1), at("2026-11-20"), noon),
+        Span(Epoch(2), noon, at("2026-11-21")),
+        Span(Epoch(3), at("2026-11-21"), at("2026-11-22")),
+    )
+    assert plan(moved, noon, DAY, ahead=2) == (Span(Epoch(4), at("2026-11-22"), at("2026-11-23")),)
+
+
+def test_nothing_is_cut_where_nothing_would_be_left() -> None:
+    """An epoch that begins at this moment, and a moment that no epoch holds."""
+    held = plan((), at("2026-11-20"), DAY)
+
+    assert cut_short(held, at("2026-11-20")) == ()
+    assert cut_short(held, at("2026-11-19")) == ()
+    assert cut_short((), at("2026-11-19")) == ()
+
+
+steps = st.tuples(
+    st.sampled_from(["look", "rotate"]),
+    st.integers(-3 * DAY_MS, 70 * DAY_MS),  # how far the clock goes, or jumps back
+    periods,
+)
+
+
+@given(moments, st.lists(steps, max_size=8))
+def test_one_epoch_covers_each_moment_whatever_happens(
+    begin: Millis, history: list[tuple[str, int, Period]]
+) -> None:
+    """Looks, hand rotations, sleeps, clocks that jump, periods that change."""
+    now, held = begin, plan((), begin, DAY, ahead=3)
+    first_ms = held[0].start_ms
+    for what, passes_ms, period in history:
+        now = Millis(now + passes_ms)
+        before = {span.number: span for span in held}
+        if what == "rotate":
+            moved = cut_short(held, now)
+            kept = held[: len(held) - len(moved)]
+            held = (*kept, *moved)
+        held = (*held, *plan(held, now, period, ahead=3))
+
+        assert [span.number for span in held] == list(range(1, len(held) + 1))
+        assert held[0].start_ms == first_ms
+        assert all(a.end_ms == b.start_ms for a, b in pairwise(held))
+        assert all(span.start_ms < span.end_ms for span in held)
+        assert now < first_ms or sum(span.holds(now) for span in held) == 1
+        assert all(span.end_ms <= before[span.number].end_ms for span in held[: len(before)])
