@@ -17,8 +17,13 @@ from key_server.store import FILE, KeyStore
 from key_server.wrapping import Vault
 from milepost.clock import SystemClock, system_entropy
 from milepost.errors import ConfigError, ServiceError
+from milepost.logs import get_log
 from milepost.service import listen, run_service, run_until_told, sole_holder
-from milepost.tokens import TokenBook
+from milepost.tokens import MacKeys, TokenBook
+
+log = get_log(__name__)
+
+READABLE_BY_OTHERS = 0o077
 
 
 async def serve(config: Config) -> None:
@@ -27,7 +32,7 @@ async def serve(config: Config) -> None:
     if not database.exists():
         msg = f"there is no {database}; type `milepost keys init` to make it"
         raise ConfigError(msg)
-    tokens = TokenBook.load(config.tokens_file)
+    tokens, macs = TokenBook.load(config.tokens_file), _mac_keys(config.tokens_file)
     clock, vault = SystemClock(), _vault(config.keys)
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(_held_store(database))
@@ -35,7 +40,9 @@ async def serve(config: Config) -> None:
         await look(issuer)
         trail = AuditTrail(store, clock)
         stack.push_async_callback(trail.write_sums)
-        server = KeyServer(issuer=issuer, store=store, vault=vault, clock=clock, trail=trail)
+        server = KeyServer(
+            issuer=issuer, store=store, vault=vault, clock=clock, trail=trail, macs=macs
+        )
         await listen(stack, key_server_app(server, tokens, system_entropy), config.private)
         await run_until_told([run_jobs(issuer, trail, config.keys.period, clock)])
 
@@ -60,6 +67,15 @@ async def _held_store(database: Path) -> AsyncIterator[KeyStore]:
     with sole_holder(database.parent / "lock", f"the key server's folder {database.parent}"):
         async with KeyStore.open(database) as store:
             yield store
+
+
+def _mac_keys(tokens_file: Path) -> MacKeys:
+    macs = MacKeys.load(tokens_file)
+    if macs.without:
+        log.warning("tokens.no_mac_key", edges=list(macs.without), file=str(tokens_file))
+    if tokens_file.stat().st_mode & READABLE_BY_OTHERS:
+        log.warning("tokens.readable_by_others", file=str(tokens_file))
+    return macs
 
 
 def _vault(config: KeysConfig) -> Vault:

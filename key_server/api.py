@@ -5,12 +5,13 @@ asked for what is in the audit trail.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
 from key_server.audit import LIST, RECORD_KEY, SALTS, STATES, AuditTrail
+from key_server.hashing import BoxOpener, add_hashing
 from key_server.issuing import Issuer
 from key_server.metrics import CALLS
 from key_server.periods import current, salts_due, state
@@ -18,16 +19,22 @@ from key_server.store import KeyStore
 from key_server.wrapping import Purpose, Vault
 from milepost.clock import Clock, Entropy
 from milepost.errors import NotFoundError, RejectedError
+from milepost.hashing import BODY_BYTES_MAX
 from milepost.health import Reasons, add_health
-from milepost.http import guarded, json_response, new_app, principal_of
+from milepost.http import guarded, json_response, limited, new_app, principal_of
 from milepost.logs import get_log
-from milepost.tokens import EDGE, KEYS_READ, KEYS_WRITE, OPEN, TokenBook
+from milepost.rate import Rate, RateLimit
+from milepost.tokens import EDGE, KEYS_READ, KEYS_WRITE, OPEN, MacKeys, TokenBook
 from milepost.wire import WAIT_MS_MAX
 
 log = get_log(__name__)
 
 NOT_MODIFIED = 304
 AUDIT_ROWS_MAX = 1_000
+
+# Generous: all edges of an app may share one token, and a backlog of many epochs comes at once.
+SALTS_RATE = Rate(per_second=200.0, burst=2_000)
+RECORD_KEY_RATE = Rate(per_second=20.0, burst=500)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +46,7 @@ class KeyServer:
     vault: Vault
     clock: Clock
     trail: AuditTrail
+    macs: MacKeys = field(default_factory=MacKeys)
 
 
 SERVER: web.AppKey[KeyServer] = web.AppKey("server", KeyServer)
@@ -46,14 +54,18 @@ SERVER: web.AppKey[KeyServer] = web.AppKey("server", KeyServer)
 
 def key_server_app(server: KeyServer, tokens: TokenBook, entropy: Entropy) -> web.Application:
     """Return the application that serves *server*."""
-    app = new_app(entropy, tokens)
+    app = new_app(entropy, tokens, body_bytes_max=BODY_BYTES_MAX)
     app[SERVER] = server
     app.router.add_get("/v1/epochs", guarded(EDGE, epochs, or_scope=OPEN))
-    app.router.add_get("/v1/salts", guarded(EDGE, salts))
-    app.router.add_get("/v1/epochs/{number}/record-key", guarded(OPEN, record_key))
+    salt = limited(RateLimit(SALTS_RATE), server.clock, salts)
+    app.router.add_get("/v1/salts", guarded(EDGE, salt))
+    key = limited(RateLimit(RECORD_KEY_RATE), server.clock, record_key)
+    app.router.add_get("/v1/epochs/{number}/record-key", guarded(OPEN, key))
     app.router.add_get("/v1/states", guarded(KEYS_READ, states))
     app.router.add_get("/v1/audit", guarded(KEYS_READ, audit))
     app.router.add_post("/v1/rotate", guarded(KEYS_WRITE, rotate))
+    opener = BoxOpener(server.store, server.vault, server.trail, server.macs)
+    add_hashing(app, opener, server.clock)
     add_health(app, lambda: reasons(server))
     app.on_shutdown.append(release_waiters)
     return app

@@ -6,6 +6,7 @@ once a minute.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 
 from key_server.store import KeyStore
 from milepost.clock import Clock
@@ -31,6 +32,11 @@ class AuditTrail:
     async def note(self, who: str, what: str, epoch: Epoch = NO_EPOCH, count: int = 1) -> None:
         """Write one row.  Return when it is on disk."""
         await self._store.note([(who, what, epoch, count)], self._clock.now())
+
+    async def note_all(self, who: str, what: str, counts: Mapping[Epoch, int]) -> None:
+        """Write one row for each epoch in *counts*.  Return when all are on disk."""
+        rows = [(who, what, epoch, count) for epoch, count in sorted(counts.items())]
+        await self._store.note(rows, self._clock.now())
 
     def add_up(self, who: str, what: str) -> None:
         """Count a call that `write_sums` will write down."""

@@ -6,4 +6,9 @@ EPOCHS_AHEAD = Gauge("milepost_keys_epochs_ahead", "Epochs that are made and hav
 LIST_VERSION = Gauge(
     "milepost_keys_list_version_timestamp_seconds", "When the published list was signed"
 )
+UNANSWERED = Counter(
+    "milepost_keys_boxes_unanswered_total",
+    "Address boxes that were not answered, by why",
+    ["fault"],
+)
 CALLS = Counter("milepost_keys_calls_total", "Calls, by what was asked for", ["purpose"])

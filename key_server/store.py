@@ -72,6 +72,12 @@ NOTES = """
 
 SALT = "SELECT salt FROM epoch WHERE number = ? AND salt IS NOT NULL"
 
+ADDRESS_SECRETS = """
+    SELECT number, start_ms, end_ms, record_key, address_key, address_secret, salt
+      FROM epoch
+     WHERE number = ?
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
@@ -198,6 +204,13 @@ class KeyStore:
         """Return an epoch's wrapped salt, unless unknown or destroyed."""
         row = await self._readers.row(SALT, (number,))
         return None if row is None else bytes(row[0])
+
+    async def address_secrets(
+        self, number: Epoch
+    ) -> tuple[PublicEpoch, bytes | None, bytes | None] | None:
+        """Return an epoch, its wrapped address secret and salt: None where destroyed."""
+        row = await self._readers.row(ADDRESS_SECRETS, (number,))
+        return None if row is None else (_public(row), row[5], row[6])
 
 
 def _public(row: Any) -> PublicEpoch:

@@ -26,7 +26,7 @@ CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 15.0
 ANSWER_BYTES_MAX = 64 << 20
 CHUNK_BYTES = 1 << 16
-BAD_REQUEST, SERVER_ERROR = 400, 500
+BAD_REQUEST, TOO_MANY, SERVER_ERROR = 400, 429, 500
 NOT_MODIFIED = 304
 
 _REFUSALS: dict[int, type[RejectedError]] = {
@@ -176,7 +176,7 @@ def _refuse(response: aiohttp.ClientResponse, content: bytes) -> None:
         detail = str(orjson.loads(content)["detail"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         detail = f"status {response.status}"
-    if response.status >= SERVER_ERROR:
+    if response.status >= SERVER_ERROR or response.status == TOO_MANY:
         raise UnavailableError(detail)
     raise _REFUSALS.get(response.status, RejectedError)(detail)
 

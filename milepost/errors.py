@@ -65,6 +65,24 @@ class TooLargeError(RejectedError):
     title = "More than one request may hold"
 
 
+class TooManyError(RejectedError):
+    """More calls than this caller may make: ask again after `retry_after_seconds`."""
+
+    code = "too_many"
+    status = 429
+    title = "Too many calls"
+
+    def __init__(self, text: str, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(text)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UnknownEdgeError(RejectedError):
+    """An address box is from an edge whose token is not known here."""
+
+    code = "unknown_edge"
+
+
 class UnavailableError(ServiceError):
     """It may have happened or not; ask again.  Every write is safe to repeat."""
 

@@ -13,16 +13,18 @@ import orjson
 import structlog
 from aiohttp import web
 
-from milepost.clock import Entropy
+from milepost.clock import Clock, Entropy
 from milepost.errors import (
     InvariantError,
     NotFoundError,
     RejectedError,
     ServiceError,
     TooLargeError,
+    TooManyError,
 )
 from milepost.logs import get_log
 from milepost.metrics import MALFORMED, REQUEST_SECONDS, REQUESTS
+from milepost.rate import RateLimit
 from milepost.tokens import Principal, TokenBook
 from milepost.vocabulary import Scope
 
@@ -59,11 +61,14 @@ def problem_json(error: ServiceError, *, status: int = 0) -> web.Response:
         "detail": str(error),
         "code": error.code,
     }
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(error, TooManyError):
+        headers["Retry-After"] = str(error.retry_after_seconds)
     return web.Response(
         body=orjson.dumps(body),
         status=status or error.status,
         content_type="application/problem+json",
-        headers={"Cache-Control": "no-store"},
+        headers=headers,
     )
 
 
@@ -84,6 +89,16 @@ def guarded(scope: Scope, handler: Handler, *, or_scope: Scope | None = None) ->
         principal = request.app[TOKENS].authenticate(request.headers.get("Authorization"))
         principal.require(*scopes)
         request[PRINCIPAL] = principal
+        return await handler(request)
+
+    return checked
+
+
+def limited(limit: RateLimit, clock: Clock, handler: Handler) -> Handler:
+    """Let each token reach *handler* as often as *limit* says.  Belongs inside `guarded`."""
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        limit.take(principal_of(request).name, clock.now())
         return await handler(request)
 
     return checked

@@ -17,6 +17,7 @@ import hmac
 import threading
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from typing import Any
 
 import nacl.bindings as sodium
 import nacl.exceptions
@@ -24,12 +25,13 @@ import orjson
 import zstandard
 
 from milepost.batch import Header, part, take_part
-from milepost.errors import RejectedError
+from milepost.errors import RejectedError, UnknownEdgeError
 from milepost.record import Body, RawRecord, Record, decode_records, encode_records
+from milepost.visitor import is_canonical_address
 
 BOX_OPENED_BYTES_MAX = 1 << 20
 COMPRESSION_LEVEL = 3
-MAC_BYTES = 32
+MAC_BYTES, MAC_KEY_BYTES = 32, 32
 TOKEN_ID_BYTES = 8
 
 _OWN = threading.local()
@@ -90,7 +92,7 @@ def token_id(token: str) -> bytes:
 
 def address_mac_key(token: str) -> bytes:
     """Derive the key of the MAC in address boxes from an edge's token."""
-    return blake2b(token.encode(), digest_size=32, person=b"mp-address-mac").digest()
+    return blake2b(token.encode(), digest_size=MAC_KEY_BYTES, person=b"mp-address-mac").digest()
 
 
 def seal_addresses(
@@ -115,13 +117,30 @@ def open_addresses(
     key = mac_keys.get(name)
     if key is None:
         msg = "the address box is from an edge that is not known here"
-        raise RejectedError(msg)
+        raise UnknownEdgeError(msg)
     expected = blake2b(inside, key=key, digest_size=MAC_BYTES).digest()
     if not hmac.compare_digest(mac, expected):
         msg = "the address box was not made by the edge it names"
         raise RejectedError(msg)
     _require_same(header, told)
-    return dict(orjson.loads(body))
+    return _addresses(body, header.count)
+
+
+def _addresses(body: bytes, count: int) -> dict[int, str]:
+    """Read what stands in an address box; whoever has a token is not believed for that alone."""
+    try:
+        found: dict[Any, Any] = dict(orjson.loads(body))
+    except (orjson.JSONDecodeError, TypeError, ValueError) as error:
+        msg = "the address box holds no list of addresses"
+        raise RejectedError(msg) from error
+    for index, address in found.items():
+        if type(index) is not int or not 0 <= index < count:
+            msg = f"the address box names a record that is not among the batch's {count}"
+            raise RejectedError(msg)
+        if not isinstance(address, str) or not is_canonical_address(address):
+            msg = f"what the address box holds for record {index} is no canonical address"
+            raise RejectedError(msg)
+    return found
 
 
 def _open(box: bytes, secret_key: bytes) -> bytes:

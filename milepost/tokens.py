@@ -3,18 +3,27 @@
 A tokens file holds names, scopes and hashes, never a token.  A token is 256
 random bits, so a plain hash of it is as good as a slow one.  Every comparison
 takes the same time whether and where it matches.
+
+Where an entry has the scope `edge`, the file also holds the id of its token and
+the key of the MAC in that edge's address boxes.  Neither leads to the token, but
+whoever has the key can make boxes in that edge's name, and has them answered if
+they hold a token with the scope `open` as well: the file is for its owner alone.
 """
 
+import contextlib
 import hashlib
 import hmac
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 
+from milepost.batch import hex_bytes
 from milepost.clock import Entropy
-from milepost.errors import ConfigError, ForbiddenError, UnauthorizedError
+from milepost.errors import ConfigError, ForbiddenError, RejectedError, UnauthorizedError
+from milepost.seal import MAC_KEY_BYTES, TOKEN_ID_BYTES, address_mac_key, token_id
 from milepost.vocabulary import Scope
 
 TOKEN_BYTES = 32
@@ -31,6 +40,7 @@ LINKS_READ = Scope("links:read")
 LINKS_WRITE = Scope("links:write")
 KEYS_READ = Scope("keys:read")  # the epochs' states, nothing secret
 KEYS_WRITE = Scope("keys:write")  # rotate and destroy
+ADDRESSES = Scope("addresses")  # sealed addresses themselves; nobody has it unless given by hand
 
 QUERY_SCOPES = (HITS_READ, LINKS_READ)
 EDGE_SCOPES = (EDGE, FEED)
@@ -74,11 +84,15 @@ def token_hash(token: str) -> bytes:
 
 def tokens_document(entries: Iterable[tuple[str, Iterable[Scope], str]]) -> bytes:
     """Return the tokens file for (name, scopes, token) entries."""
-    tokens = [
-        {"name": name, "scopes": list(scopes), "hash": token_hash(token).hex()}
-        for name, scopes, token in entries
-    ]
+    tokens = [_entry(name, tuple(scopes), token) for name, scopes, token in entries]
     return orjson.dumps({"tokens": tokens}, option=orjson.OPT_INDENT_2)
+
+
+def _entry(name: str, scopes: tuple[Scope, ...], token: str) -> dict[str, Any]:
+    entry = {"name": name, "scopes": list(scopes), "hash": token_hash(token).hex()}
+    if EDGE in scopes:
+        entry |= {"token_id": token_id(token).hex(), "mac_key": address_mac_key(token).hex()}
+    return entry
 
 
 class TokenBook:
@@ -90,21 +104,14 @@ class TokenBook:
     @classmethod
     def load(cls, path: Path) -> "TokenBook":
         """Read a tokens file."""
-        try:
-            document = orjson.loads(path.read_bytes())
+        with _reading(path):
             return cls(
                 (
                     bytes.fromhex(entry["hash"]),
                     Principal(entry["name"], frozenset(map(Scope, entry["scopes"]))),
                 )
-                for entry in document["tokens"]
+                for entry in orjson.loads(path.read_bytes())["tokens"]
             )
-        except OSError as error:
-            msg = f"tokens file {path}: {error.strerror}"
-            raise ConfigError(msg) from error
-        except (KeyError, TypeError, ValueError) as error:
-            msg = f"tokens file {path}: want {{'tokens': [{{'name', 'scopes', 'hash'}}]}}"
-            raise ConfigError(msg) from error
 
     def authenticate(self, authorization: str | None) -> Principal:
         """Return who sent this Authorization header, or refuse."""
@@ -120,3 +127,42 @@ class TokenBook:
             msg = "the bearer token is not known here"
             raise UnauthorizedError(msg)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class MacKeys:
+    """The MAC key of each edge, by the id of its token.  The key server alone reads them."""
+
+    known: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+    without: tuple[str, ...] = ()  # edges whose entry is of an older file and has none
+
+    @classmethod
+    def load(cls, path: Path) -> "MacKeys":
+        """Read them from a tokens file."""
+        known: dict[bytes, bytes] = {}
+        without: list[str] = []
+        with _reading(path):
+            for entry in orjson.loads(path.read_bytes())["tokens"]:
+                if EDGE not in entry["scopes"]:
+                    continue
+                if "mac_key" not in entry:
+                    without.append(str(entry["name"]))
+                    continue
+                name = hex_bytes(entry["token_id"], TOKEN_ID_BYTES, "token_id")
+                known[name] = hex_bytes(entry["mac_key"], MAC_KEY_BYTES, "mac_key")
+        return cls(known, tuple(without))
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Name *path* in whatever is wrong with it."""
+    try:
+        yield
+    except OSError as error:
+        msg = f"tokens file {path}: {error.strerror}"
+        raise ConfigError(msg) from error
+    except (KeyError, TypeError, ValueError, RejectedError) as error:
+        msg = f"tokens file {path}: want {{'tokens': [{{'name', 'scopes', 'hash'}}]}}"
+        if isinstance(error, RejectedError):
+            msg = f"tokens file {path}: {error}"
+        raise ConfigError(msg) from error

@@ -36,6 +36,14 @@ def canonical_address(text: str) -> str | None:
     return str(ipaddress.IPv6Network((address, NETWORK_BITS), strict=False))
 
 
+def is_canonical_address(text: str) -> bool:
+    """Tell whether *text* is what `canonical_address` makes of some address."""
+    if _IPV4.fullmatch(text):
+        return True
+    network, _, bits = text.partition("/")
+    return bits == str(NETWORK_BITS) and ":" in network and canonical_address(network) == text
+
+
 def visitor_hash(salt: Salt, canonical: str) -> VisitorHash:
     """Hash a canonical address under *salt*."""
     return VisitorHash(blake2b(canonical.encode(), key=salt, digest_size=HASH_BYTES).digest())

@@ -160,7 +160,16 @@ class PullAnswer:
 
 def batch_json(batch: Batch) -> dict[str, Any]:
     """Return a batch as it travels."""
-    header = batch.header
+    return {
+        **header_json(batch.header),
+        "records": base64.b64encode(batch.records).decode(),
+        "addresses": base64.b64encode(batch.addresses).decode(),
+        "chain": batch.chain.hex(),
+    }
+
+
+def header_json(header: Header) -> dict[str, Any]:
+    """Return a batch's header as it travels."""
     return {
         "stream": header.stream.hex(),
         "seq": header.seq,
@@ -171,9 +180,6 @@ def batch_json(batch: Batch) -> dict[str, Any]:
         "first_ms": header.first_ms,
         "last_ms": header.last_ms,
         "tally": [list(row) for row in parse_tally(header.tally)],
-        "records": base64.b64encode(batch.records).decode(),
-        "addresses": base64.b64encode(batch.addresses).decode(),
-        "chain": batch.chain.hex(),
     }
 
 
@@ -248,16 +254,25 @@ def _head(value: Any) -> StreamHead:
 
 def _batch(value: Any) -> Batch:
     told = _mapping(value, "batch")
+    return Batch(
+        header=header_from(told),
+        records=box_from(told.get("records", ""), "records"),
+        addresses=box_from(told.get("addresses", ""), "addresses"),
+        chain=_chain(told.get("chain")),
+    )
+
+
+def header_from(value: Any) -> Header:
+    """Read what `header_json` wrote, whatever stands beside it, or refuse naming the field."""
+    told = _mapping(value, "batch")
     rows = _list(told.get("tally"), "tally")
     key = told.get("key")
     try:
         tally = tally_text(parse_tally(_tally_source(rows)))
-        records = base64.b64decode(told.get("records", ""), validate=True)
-        addresses = base64.b64decode(told.get("addresses", ""), validate=True)
-    except (binascii.Error, TypeError, ValueError) as error:
-        msg = "batch: want boxes in base64 and a tally of integers"
+    except (TypeError, ValueError, OverflowError) as error:
+        msg = "tally: want rows of integers"
         raise RejectedError(msg) from error
-    header = Header(
+    return Header(
         stream=_stream_id(told.get("stream")),
         seq=Seq(_integer(told.get("seq"), "seq")),
         batch=BatchId(hex_bytes(told.get("batch"), ID_BYTES, "batch")),
@@ -268,9 +283,15 @@ def _batch(value: Any) -> Batch:
         last_ms=Millis(_integer(told.get("last_ms"), "last_ms")),
         tally=tally,
     )
-    return Batch(
-        header=header, records=records, addresses=addresses, chain=_chain(told.get("chain"))
-    )
+
+
+def box_from(value: Any, what: str) -> bytes:
+    """Read a box as it travels, or refuse naming *what*."""
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
+        msg = f"{what}: want a box in base64"
+        raise RejectedError(msg) from error
 
 
 def _tally_source(rows: Sequence[Any]) -> str:

@@ -95,6 +95,7 @@ async def test_nobody_there_is_unavailable() -> None:
         (404, NotFoundError),
         (409, ConflictError),
         (413, RejectedError),
+        (429, UnavailableError),
         (500, UnavailableError),
         (503, UnavailableError),
     ],

@@ -8,12 +8,14 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp import AiohttpClient
 
+from milepost.clock import SystemClock
 from milepost.errors import (
     ConflictError,
     NotFoundError,
     RejectedError,
     ServiceError,
     TooLargeError,
+    TooManyError,
     UnavailableError,
 )
 from milepost.health import Reasons, add_health
@@ -23,11 +25,13 @@ from milepost.http import (
     guarded,
     json_body,
     json_response,
+    limited,
     new_app,
     principal_of,
     quiet_server_logger,
 )
 from milepost.metrics import MALFORMED
+from milepost.rate import Rate, RateLimit
 from milepost.tokens import HITS_READ, PULL, Principal, TokenBook, token_hash
 from milepost.vocabulary import Scope
 
@@ -38,6 +42,7 @@ ERRORS: list[Exception] = [
     NotFoundError("no"),
     ConflictError("no"),
     TooLargeError("no"),
+    TooManyError("no"),
     UnavailableError("no"),
     ServiceError("no"),
 ]
@@ -73,6 +78,8 @@ async def client(aiohttp_client: AiohttpClient) -> Client:
     )
     app = new_app(lambda size: b"\xab" * size, book)
     app.router.add_get("/guarded", guarded(PULL, whoami))
+    once = RateLimit(Rate(per_second=0.5, burst=1))
+    app.router.add_get("/limited", guarded(PULL, limited(once, SystemClock(), whoami)))
     app.router.add_post("/echo", echo)
     app.router.add_get("/crash", raising(ZeroDivisionError("the secret is 42")))
     for error in ERRORS:
@@ -210,3 +217,14 @@ async def test_a_service_says_how_it_is(reasons: Reasons, aiohttp_client: Aiohtt
     assert await ready.json() == {"ready": not reasons, "reasons": reasons}
     assert "milepost_build_info" in metrics
     assert "milepost_http_requests_total" in metrics
+
+
+async def test_who_asks_too_often_is_told_when_to_ask_again(client: Client) -> None:
+    """By the header that every client knows."""
+    headers = {"Authorization": "Bearer puller"}
+    async with client.get("/limited", headers=headers) as response:
+        assert response.status == 200
+    async with client.get("/limited", headers=headers) as response:
+        assert response.status == 429
+        assert response.headers["Retry-After"] == "2"
+        assert (await response.json(content_type=None))["code"] == "too_many"

@@ -1,16 +1,18 @@
 """Sealing and opening."""
 
+from dataclasses import replace
 from hashlib import blake2b
+from typing import Any
 
 import nacl.bindings as sodium
 import orjson
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from milepost.batch import part
-from milepost.errors import RejectedError
+from milepost.errors import RejectedError, UnknownEdgeError
 from milepost.record import encode_records
 from milepost.seal import (
     BOX_OPENED_BYTES_MAX,
@@ -21,13 +23,15 @@ from milepost.seal import (
     seal_records,
     token_id,
 )
+from milepost.visitor import canonical_address
+from milepost.vocabulary import BatchId, Epoch, Seq, StreamId
 from tests.kernel.kernel_values import (
     EDGE_TOKEN,
     PUBLIC_KEY,
     SECRET_KEY,
     a_header,
     a_record,
-    words,
+    ids,
 )
 
 _, OTHER_KEY = sodium.crypto_box_seed_keypair(b"o" * 32)
@@ -48,12 +52,69 @@ def test_records_come_back_to_the_holder_of_the_key() -> None:
     assert open_records(HEADER, box, SECRET_KEY) == (a_record(visitor=b"v" * 16),)
 
 
-@given(st.dictionaries(st.integers(0, 999), words, max_size=5))
+canonical = st.ip_addresses().map(str).map(canonical_address).map(str)
+
+
+@given(st.dictionaries(st.integers(0, 999), canonical, max_size=5))
 def test_addresses_come_back_to_the_holder_of_the_key(addresses: dict[int, str]) -> None:
     """Each under the index of its record."""
-    box = seal_addresses(HEADER, addresses, PUBLIC_KEY, EDGE_TOKEN)
+    header = a_header(count=1_000)
+    box = seal_addresses(header, addresses, PUBLIC_KEY, EDGE_TOKEN)
 
-    assert open_addresses(HEADER, box, SECRET_KEY, MAC_KEYS) == addresses
+    assert open_addresses(header, box, SECRET_KEY, MAC_KEYS) == addresses
+
+
+places = st.fixed_dictionaries(
+    {},
+    optional={
+        "stream": ids.map(StreamId),
+        "batch": ids.map(BatchId),
+        "epoch": st.integers(1, 9).map(Epoch),
+        "seq": st.integers(1, 9).map(Seq),
+    },
+)
+
+
+@given(places)
+def test_an_address_box_answers_for_its_own_batch_alone(changes: dict[str, Any]) -> None:
+    """Moved to another stream, batch, epoch or seq, or to all of them, it says nothing."""
+    home = a_header(count=4)
+    moved = replace(home, **changes)
+    box = seal_addresses(home, ADDRESSES, PUBLIC_KEY, EDGE_TOKEN)
+    assume(moved != home)
+
+    with pytest.raises(RejectedError, match="belongs to another batch"):
+        open_addresses(moved, box, SECRET_KEY, MAC_KEYS)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"{", "no list"),
+        (b"7", "no list"),
+        (b"[7]", "no list"),
+        (b'[[[], "192.0.2.7"]]', "no list"),
+        (b'[[4, "192.0.2.7"]]', "not among the batch's 4"),
+        (b'[[-1, "192.0.2.7"]]', "not among the batch's 4"),
+        (b'[["0", "192.0.2.7"]]', "not among the batch's 4"),
+        (b'[[true, "192.0.2.7"]]', "not among the batch's 4"),
+        (b'[[0, "192.0.2.007"]]', "no canonical address"),
+        (b'[[0, "2001:db8::1"]]', "no canonical address"),
+        (b'[[0, "elsewhere"]]', "no canonical address"),
+        (b"[[0, 7]]", "no canonical address"),
+    ],
+)
+def test_what_an_edge_sealed_is_checked(body: bytes, text: str) -> None:
+    """A token makes nobody right; and what was there instead of an address is not repeated."""
+    header = a_header(count=4)
+    inside = part(header.to_bytes()) + part(token_id(EDGE_TOKEN)) + part(body)
+    mac = blake2b(inside, key=address_mac_key(EDGE_TOKEN), digest_size=32).digest()
+    box = sodium.crypto_box_seal(inside + mac, PUBLIC_KEY)
+
+    with pytest.raises(RejectedError, match=text) as caught:
+        open_addresses(header, box, SECRET_KEY, MAC_KEYS)
+
+    assert "192.0.2" not in str(caught.value)
 
 
 def test_a_box_shows_nothing_of_what_is_inside() -> None:
@@ -170,7 +231,7 @@ def test_an_address_box_of_an_edge_that_is_not_known_is_refused() -> None:
     """A withdrawn token takes its boxes with it."""
     box = seal_addresses(HEADER, ADDRESSES, PUBLIC_KEY, EDGE_TOKEN)
 
-    with pytest.raises(RejectedError, match="an edge that is not known here"):
+    with pytest.raises(UnknownEdgeError, match="an edge that is not known here"):
         open_addresses(HEADER, box, SECRET_KEY, {})
 
 

@@ -3,15 +3,21 @@
 import hmac
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.errors import ConfigError, ForbiddenError, UnauthorizedError
+from milepost.seal import address_mac_key, token_id
 from milepost.tokens import (
+    ADDRESSES,
+    AGGREGATOR_SCOPES,
+    EDGE_SCOPES,
     OPERATOR_SCOPES,
     PULL,
     QUERY_SCOPES,
+    MacKeys,
     Principal,
     TokenBook,
     new_token,
@@ -93,7 +99,8 @@ def test_a_scope_must_have_been_granted() -> None:
 
 def test_the_operator_may_not_read_addresses() -> None:
     """That scope is held by nobody by default, the operator included."""
-    assert Scope("addresses") not in OPERATOR_SCOPES
+    assert Scope("addresses") == ADDRESSES
+    assert ADDRESSES not in {*OPERATOR_SCOPES, *EDGE_SCOPES, *AGGREGATOR_SCOPES, *QUERY_SCOPES}
 
 
 def test_a_tokens_file_holds_no_token() -> None:
@@ -116,3 +123,37 @@ def test_a_tokens_file_that_is_none(content: bytes | None, tmp_path: Path) -> No
 
     with pytest.raises(ConfigError, match=r"tokens file .*tokens\.json: (want|No such file)"):
         TokenBook.load(file)
+
+
+def test_edges_have_a_mac_key_in_the_file(tmp_path: Path) -> None:
+    """By the id of their token; nobody else has one, and none is in a repr."""
+    file = tmp_path / "tokens.json"
+    entries = [("edge", EDGE_SCOPES, TOKENS["a"]), ("reader", AGGREGATOR_SCOPES, TOKENS["b"])]
+    file.write_bytes(tokens_document(entries))
+    keys = MacKeys.load(file)
+
+    assert keys.known == {token_id(TOKENS["a"]): address_mac_key(TOKENS["a"])}
+    assert keys.without == ()
+    assert "known" not in repr(keys)
+    assert TokenBook.load(file).authenticate(f"Bearer {TOKENS['a']}").name == "edge"
+
+
+def test_an_older_file_names_the_edges_without_a_mac_key(tmp_path: Path) -> None:
+    """It is good for everything but their address boxes."""
+    file = tmp_path / "tokens.json"
+    document = orjson.loads(tokens_document([("edge", EDGE_SCOPES, TOKENS["a"])]))
+    del document["tokens"][0]["mac_key"]
+    file.write_bytes(orjson.dumps(document))
+
+    assert MacKeys.load(file) == MacKeys({}, ("edge",))
+
+
+def test_a_mac_key_that_is_none_is_refused(tmp_path: Path) -> None:
+    """With the file and the field, and without what stands there."""
+    file = tmp_path / "tokens.json"
+    document = orjson.loads(tokens_document([("edge", EDGE_SCOPES, TOKENS["a"])]))
+    document["tokens"][0]["mac_key"] = "secret"
+    file.write_bytes(orjson.dumps(document))
+
+    with pytest.raises(ConfigError, match=r"tokens\.json: mac_key: want 64 hex digits"):
+        MacKeys.load(file)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milepost.visitor import canonical_address, visitor_hash
+from milepost.visitor import canonical_address, is_canonical_address, visitor_hash
 from milepost.vocabulary import Salt
 
 
@@ -35,6 +35,28 @@ def test_canonical_address(text: str, canonical: str) -> None:
 def test_what_is_no_address(text: str) -> None:
     """A proxy's header may hold anything; it is then as if there were none."""
     assert canonical_address(text) is None
+
+
+@given(st.ip_addresses())
+def test_a_canonical_address_is_known_as_one(address: ipaddress.IPv4Address) -> None:
+    """And the one that it was made of is not, unless it is the same."""
+    canonical = canonical_address(str(address))
+
+    assert canonical is not None
+    assert is_canonical_address(canonical)
+    assert is_canonical_address(str(address)) == (str(address) == canonical)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "/64", "192.0.2.07", "192.0.2.7/64", "192.0.2.7%eth0", "2001:db8::1/64"),
+        *("2001:DB8::/64", "2001:db8::/48", "2001:db8::", "::ffff:192.0.2.7/64", "fe80::%1/64"),
+    ],
+)
+def test_what_is_no_canonical_address(text: str) -> None:
+    """Nobody is counted under it, so no hash of it is ever wanted."""
+    assert not is_canonical_address(text)
 
 
 @given(st.text(max_size=50))

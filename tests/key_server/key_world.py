@@ -18,12 +18,15 @@ from key_server.issuing import Issuer, found
 from key_server.periods import Period
 from key_server.store import FILE, KeyStore
 from key_server.wrapping import Vault
+from milepost.seal import address_mac_key, token_id
 from milepost.tokens import (
+    ADDRESSES,
     EDGE,
     KEYS_READ,
     KEYS_WRITE,
     OPEN,
     PULL,
+    MacKeys,
     Principal,
     TokenBook,
     token_hash,
@@ -34,6 +37,9 @@ START = Millis(1_763_640_000_000)  # 2025-11-20T12:00:00Z
 DAY_MS = 86_400_000
 MASTER_KEY = bytes(range(32))
 SCOPES = {"edge": EDGE, "open": OPEN, "keys": KEYS_READ, "rotate": KEYS_WRITE, "pull": PULL}
+SCOPES |= {"addresses": ADDRESSES}
+EDGE_TOKEN = "milepost_" + "ab" * 32
+MACS = MacKeys({token_id(EDGE_TOKEN): address_mac_key(EDGE_TOKEN)})
 
 Connect = Callable[..., Any]
 
@@ -79,6 +85,7 @@ class World:
     entropy: Remembered = field(default_factory=lambda: Remembered(Random(7)))
     vault: Vault = field(default_factory=lambda: Vault(MASTER_KEY))
     period: Period = field(default_factory=lambda: Period("day"))
+    macs: MacKeys = field(default_factory=lambda: MACS)
 
     @property
     def database(self) -> Path:
@@ -98,6 +105,7 @@ class World:
                 vault=self.vault,
                 clock=self.clock,
                 trail=AuditTrail(store, self.clock),
+                macs=self.macs,
             )
 
     async def connect(self, connect: Connect, server: KeyServer) -> TestClient[Any, Any]:
