@@ -8,6 +8,8 @@ from typing import Any
 
 from aggregator.app import build_app
 from aggregator.config import Config
+from aggregator.hashes.asking import HashAsker
+from aggregator.hashes.store import HashStore
 from aggregator.keyring import Keyring
 from aggregator.late import LateOpener
 from aggregator.puller import Puller
@@ -35,7 +37,8 @@ async def main(config: Config) -> None:
         stack.enter_context(sole_holder(config.data / "lock", f"the folder {config.data}"))
         tokens = TokenBook.load(config.tokens_file)
         litestream = _litestream(config)
-        readers, store = await _open_store(stack, config, clock)
+        writer, readers = await _open_database(stack, config)
+        store = await Store.open(writer, readers, clock.now())
         session = await stack.enter_async_context(new_session())
         keys_client = Client(session, config.keys_url, config.token)
         keyring = Keyring(keys_client, config.keys_identity, clock)
@@ -53,6 +56,9 @@ async def main(config: Config) -> None:
         ]
         schedule = Schedule(clock)
         schedule.add("waiting", LateOpener(store, keyring).step)
+        hashes = HashStore(writer, readers)
+        asker = HashAsker(keys_client, hashes, keyring, clock, system_entropy)
+        schedule.add("hashes", asker.step)
         for puller in pullers:
             schedule.add(puller.url, puller.step)
         app = build_app(
@@ -89,9 +95,9 @@ def _replication(litestream: Litestream | None, safe: Safe, clock: SystemClock) 
     ]
 
 
-async def _open_store(
-    stack: contextlib.AsyncExitStack, config: Config, clock: SystemClock
-) -> tuple[Readers, Store]:
+async def _open_database(
+    stack: contextlib.AsyncExitStack, config: Config
+) -> tuple[Writer, Readers]:
     replicated = bool(config.litestream_socket)
     writer = Writer(open_database(config.database, "combined"), checkpoints=not replicated)
     readers = await Readers.open(config.database, READERS)
@@ -99,7 +105,7 @@ async def _open_store(
     closing = (readers.close, writer.close) if replicated else (writer.close, readers.close)
     for close in closing:
         stack.push_async_callback(close)
-    return readers, await Store.open(writer, readers, clock.now())
+    return writer, readers
 
 
 if __name__ == "__main__":

@@ -54,6 +54,10 @@ class Keyring:
         for epoch in epochs:
             self._keys.pop(epoch, None)
 
+    def disowned(self, epoch: Epoch) -> bool:
+        """Tell whether the key server is who it should be, and does not list *epoch*."""
+        return not self._missing and epoch not in self._listed
+
     def drop_old(self) -> None:
         """Forget what has been kept for its hour."""
         oldest = self._clock.now() - KEEP_MS
@@ -90,7 +94,7 @@ class Keyring:
                 key = await self._fetch(epoch)
             except NotFoundError:
                 # Only the key server itself may say so, not whatever else is at its address.
-                certain = not self._missing and epoch not in self._listed
+                certain = self.disowned(epoch)
                 return NoKey(f"epoch {epoch} is unknown or destroyed", for_good=certain)
             except ServiceError as error:
                 self._rest_until = Millis(now + REST_MS)

@@ -24,6 +24,16 @@ SUCCESS_AGE = Gauge(
     "Time since a source last answered, or since the start if it has not",
     ["source"],
 )
+HASHED = Counter(
+    "milepost_hits_hashed_total", "Hits that got their visitor hash from the key server later"
+)
+WITHOUT_HASH = Counter(
+    "milepost_hits_without_hash_total",
+    "Hits that stay without a visitor hash, by why; absent: their address is not in the box",
+    ["fault"],
+)
+ADDRESS_BOXES = Gauge("milepost_address_boxes", "Batches whose sealed addresses are kept")
+HASH_ERRORS = Counter("milepost_hash_errors_total", "Calls for visitor hashes that failed")
 OPEN_SECONDS = Histogram(
     "milepost_open_duration_seconds", "Time to open the record boxes of one answer"
 )

@@ -16,20 +16,25 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from aggregator.hashes.asking import HashAsker
+from aggregator.hashes.store import HashStore
 from aggregator.keyring import Keyring
 from aggregator.late import LateOpener
 from aggregator.puller import Puller
 from aggregator.safe import Safe
 from aggregator.store import Store
+from key_server.boxes import Destroyed, EpochSecrets, as_hashes, open_items
 from milepost.batch import Batch, Header, TallyRow, first_chain, hour_of, next_chain, tally_text
 from milepost.client import Client, new_session
 from milepost.config import Secret
 from milepost.database import Readers, Writer, open_database
 from milepost.epochs import PublicEpoch, sign_list
 from milepost.errors import ConflictError
+from milepost.hashing import Item, parse_items
 from milepost.http import json_response, new_app, problem_json
 from milepost.record import RawRecord, Record
-from milepost.seal import seal_addresses, seal_records
+from milepost.seal import address_mac_key, seal_addresses, seal_records, token_id
+from milepost.tokens import MacKeys
 from milepost.vocabulary import (
     BatchId,
     Chain,
@@ -38,6 +43,7 @@ from milepost.vocabulary import (
     LifeId,
     LinkId,
     Millis,
+    Salt,
     Seq,
     StreamId,
     VisitorHash,
@@ -71,12 +77,14 @@ class EpochKeys:
 
     public: PublicEpoch
     record_secret: bytes
+    address_secret: bytes
+    salt: Salt
 
 
 def an_epoch(number: int, chance: Random) -> EpochKeys:
     """Return an epoch of a day."""
     record_public, record_secret = sodium.crypto_box_seed_keypair(chance.randbytes(32))
-    address_public, _ = sodium.crypto_box_seed_keypair(chance.randbytes(32))
+    address_public, address_secret = sodium.crypto_box_seed_keypair(chance.randbytes(32))
     start = START + (number - 7) * DAY_MS
     public = PublicEpoch(
         number=Epoch(number),
@@ -85,7 +93,7 @@ def an_epoch(number: int, chance: Random) -> EpochKeys:
         record_key=record_public,
         address_key=address_public,
     )
-    return EpochKeys(public, record_secret)
+    return EpochKeys(public, record_secret, address_secret, Salt(bytes([number]) * 32))
 
 
 def a_record(number: int = 0, **changes: Any) -> Record:
@@ -248,6 +256,10 @@ class KeyServer:
         self.epochs = {number: an_epoch(number, self.chance) for number in (7, 8)}
         self.down = False
         self.calls: list[int] = []
+        self.macs = MacKeys({token_id(TOKEN): address_mac_key(TOKEN)})
+        self.hash_calls: list[list[bytes]] = []  # the batches that each call named
+        self.destroyed: set[int] = set()  # epochs without salt and address key
+        self.poison: bytes | None = None  # a batch that no call survives
         self.url = ""
 
     def become_another(self) -> None:
@@ -282,6 +294,21 @@ class KeyServer:
         key, secret = found.public.key_id.hex(), found.record_secret.hex()
         return json_response({"epoch": number, "key": key, "record_key": secret})
 
+    async def hash(self, request: web.Request) -> web.Response:
+        """Answer `POST /v1/hash`."""
+        items = parse_items(orjson.loads(await request.read()))
+        batches = [each.header.batch for each in items if isinstance(each, Item)]
+        self.hash_calls.append(list(batches))
+        if self.down or self.poison in batches:
+            return problem_json(ConflictError("down"), status=503)
+        known: dict[Epoch, EpochSecrets | Destroyed] = {
+            each.public.number: EpochSecrets(each.public, each.address_secret, each.salt)
+            for each in self.epochs.values()
+        }
+        known |= {Epoch(number): Destroyed() for number in self.destroyed}
+        answers = open_items(items, known, self.macs, as_hashes)
+        return json_response({"items": [each.to_json() for each in answers]})
+
 
 class World:
     """Everything one test needs."""
@@ -305,6 +332,7 @@ class World:
         app = new_app(Random(2).randbytes)
         app.router.add_get("/v1/epochs", self.keys.list)
         app.router.add_get("/v1/epochs/{number}/record-key", self.keys.record_key)
+        app.router.add_post("/v1/hash", self.keys.hash)
         self.keys.url = await self._serve(app)
         self._session = await self._stack.enter_async_context(new_session())
         self._stack.push_async_callback(self.close)
@@ -323,10 +351,17 @@ class World:
         self.keyring = self.new_keyring(self.keys.identity)
         self.late = LateOpener(self.store, self.keyring)
         self.safe = Safe(self.store, None)
+        self.hashes = HashStore(self.writer, self.readers)
+        self.asker = self.new_asker()
 
     def new_keyring(self, identity: bytes) -> Keyring:
         """Return a keyring that believes *identity*."""
         return Keyring(Client(self._session, self.keys.url, Secret(TOKEN)), identity, self.clock)
+
+    def new_asker(self) -> HashAsker:
+        """Return what asks for hashes, and remembers nothing yet."""
+        client = Client(self._session, self.keys.url, Secret(TOKEN))
+        return HashAsker(client, self.hashes, self.keyring, self.clock, Random(5).randbytes)
 
     async def close(self) -> None:
         """Close the database."""
