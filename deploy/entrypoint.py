@@ -6,6 +6,8 @@ it the data folder, drops to an unprivileged user and executes the service.
 Commands that are none of the groups, such as a console, get no secret at all.
 """
 
+import contextlib
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,6 +26,9 @@ SECRETS: dict[str, dict[str, str]] = {
 ALL_SECRETS = frozenset(
     {"TOKENS", "MILEPOST_TOKEN", "MILEPOST_MASTER_KEY"}.union(*SECRETS.values())
 )
+
+# In the tokens file, beside each edge's hash: who has them can make address boxes in its name.
+MAC_FIELDS = ("token_id", "mac_key")
 
 
 def group_of(arguments: Sequence[str]) -> str:
@@ -48,12 +53,29 @@ def hand_over(path: Path) -> None:
         path.chmod(0o700 if path.is_dir() else 0o400)
 
 
+def without_mac_keys(document: bytes) -> bytes:
+    """Return the tokens file *document* without what the key server alone needs of it."""
+    told = json.loads(document)
+    for entry in told["tokens"]:
+        for name in MAC_FIELDS:
+            entry.pop(name, None)
+    return json.dumps(told).encode()
+
+
+def drop_mac_keys(path: Path) -> None:
+    """Take the edges' MAC keys out of the tokens file at *path*; a damaged one stays as it is."""
+    with contextlib.suppress(OSError, KeyError, TypeError, ValueError, AttributeError):
+        path.write_bytes(without_mac_keys(path.read_bytes()))
+
+
 def main(arguments: Sequence[str], env: Mapping[str, str]) -> None:
     """Become the service."""
     group = group_of(arguments)
     if os.getuid() == 0:
         if group:
             hand_over(DATA)
+            if group != "keys":
+                drop_mac_keys(TOKENS_FILE)
             hand_over(TOKENS_FILE)
         os.setgroups([])
         os.setgid(GROUP)

@@ -17,6 +17,7 @@ from milepost.batch import Header
 from milepost.epochs import PublicEpoch
 from milepost.errors import RejectedError, UnknownEdgeError
 from milepost.hashing import ITEM_BYTES_MAX, Addresses, Fault, Hashes, Item, Unanswered
+from milepost.record import RECORDS_MAX
 from milepost.seal import open_addresses
 from milepost.tokens import MacKeys
 from milepost.visitor import visitor_hash
@@ -63,6 +64,11 @@ def open_items(
     return [
         each if isinstance(each, Unanswered) else _open(each, known, macs, finish) for each in items
     ]
+
+
+def claimed(items: Sequence[Item | Unanswered]) -> int:
+    """Return how many addresses *items* may hold at most, before any is opened."""
+    return sum(min(each.header.count, RECORDS_MAX) for each in items if isinstance(each, Item))
 
 
 def count_given(
@@ -118,6 +124,8 @@ def _form_fault(item: Item, secrets: EpochSecrets) -> str:
     """Return what is wrong with *item* before it is opened, if anything."""
     if item.header.key != secrets.public.key_id:
         return "the batch names another key than its epoch has"
+    if item.header.count > RECORDS_MAX:
+        return f"a batch of more than {RECORDS_MAX} records"
     if len(item.box) > ITEM_BYTES_MAX:
         return f"an address box of more than {ITEM_BYTES_MAX} bytes"
     return ""

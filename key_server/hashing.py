@@ -7,6 +7,7 @@ What holds after each step of a call:
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
@@ -19,6 +20,7 @@ from key_server.boxes import (
     Known,
     as_hashes,
     as_they_are,
+    claimed,
     count_given,
     open_items,
 )
@@ -31,13 +33,20 @@ from milepost.hashing import ITEMS_MAX, Item, Unanswered, parse_items
 from milepost.http import Handler, guarded, json_body, json_response, limited, principal_of
 from milepost.logs import get_log
 from milepost.rate import Rate, RateLimit
+from milepost.record import RECORDS_MAX
 from milepost.tokens import ADDRESSES, OPEN, MacKeys
 from milepost.vocabulary import Epoch, Salt
 
 log = get_log(__name__)
 
 HASH_RATE = Rate(per_second=10.0, burst=100)
+# All IPv4 addresses would take ten days, longer than a daily epoch's salt lives.  An hour without
+# salts at a thousand visits a second is made up for in twelve minutes.
+HASHED_RATE = Rate(per_second=5_000.0, burst=ITEMS_MAX * RECORDS_MAX, what="addresses")
 ADDRESSES_RATE = Rate(per_second=1.0, burst=10)
+
+
+Take = Callable[[str, Sequence[Item | Unanswered]], None]
 
 
 class BoxOpener:
@@ -80,21 +89,28 @@ class BoxOpener:
 
 def add_hashing(app: web.Application, opener: BoxOpener, clock: Clock) -> None:
     """Serve `POST /v1/hash` and `POST /v1/open-addresses`."""
-    hashes = limited(RateLimit(HASH_RATE), clock, _handler(opener, HASH, as_hashes))
-    opening = _handler(opener, OPEN_ADDRESSES, as_they_are)
+    spent = RateLimit(HASHED_RATE)
+
+    def take(who: str, items: Sequence[Item | Unanswered]) -> None:
+        spent.take(who, clock.now(), claimed(items))
+
+    hashes = limited(RateLimit(HASH_RATE), clock, _handler(opener, HASH, as_hashes, take))
+    opening = _handler(opener, OPEN_ADDRESSES, as_they_are, take)
     addresses = limited(RateLimit(ADDRESSES_RATE), clock, opening)
     app.router.add_post("/v1/hash", guarded(OPEN, hashes))
     app.router.add_post("/v1/open-addresses", guarded(ADDRESSES, addresses))
 
 
-def _handler(opener: BoxOpener, what: str, finish: Finish) -> Handler:
+def _handler(opener: BoxOpener, what: str, finish: Finish, take: Take) -> Handler:
     async def answer(request: web.Request) -> web.Response:
         CALLS.labels(what.replace("-", "_")).inc()
         items = parse_items(await json_body(request))
         if len(items) > ITEMS_MAX:
             msg = f"{len(items)} items; at most {ITEMS_MAX} in one call"
             raise TooLargeError(msg)
-        answers = await opener.answer(principal_of(request).name, what, items, finish)
+        who = principal_of(request).name
+        take(who, items)
+        answers = await opener.answer(who, what, items, finish)
         return json_response({"items": [each.to_json() for each in answers]})
 
     return answer

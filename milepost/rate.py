@@ -14,10 +14,11 @@ from milepost.vocabulary import Millis
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """How many calls one caller may make on average, and how many at once."""
+    """How many calls, or whatever is counted, one caller may have on average, and at once."""
 
     per_second: float
-    burst: int
+    burst: int  # at least what one call may cost
+    what: str = "calls"
 
 
 class RateLimit:
@@ -27,18 +28,18 @@ class RateLimit:
         self._rate = rate
         self._levels: dict[str, tuple[float, Millis]] = {}
 
-    def take(self, who: str, now: Millis) -> None:
-        """Take one call out of *who*'s bucket, or refuse and say when there will be one."""
+    def take(self, who: str, now: Millis, cost: int = 1) -> None:
+        """Take *cost* out of *who*'s bucket, or refuse and say when there will be so much."""
         level, at = self._levels.get(who, (float(self._rate.burst), now))
         # A clock that was set back fills nothing, and is believed from here on.
         gained = max(0, now - at) / 1000 * self._rate.per_second
         level = min(float(self._rate.burst), level + gained)
-        granted = level >= 1.0
-        self._levels[who] = (level - 1.0 if granted else level, now)
+        granted = level >= cost
+        self._levels[who] = (level - cost if granted else level, now)
         if not granted:
-            seconds = math.ceil((1.0 - level) / self._rate.per_second)
+            seconds = math.ceil((cost - level) / self._rate.per_second)
             msg = (
-                f"more than {self._rate.burst} calls at once and {self._rate.per_second:g} a "
-                f"second: ask again in {seconds} s"
+                f"more than {self._rate.burst} {self._rate.what} at once and "
+                f"{self._rate.per_second:g} a second: ask again in {seconds} s"
             )
             raise TooManyError(msg, retry_after_seconds=seconds)

@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from milepost.settings import SETTINGS
+from milepost.tokens import EDGE_SCOPES, MacKeys, TokenBook, tokens_document
 
 ROOT = Path(__file__).resolve().parents[1]
 FLY = tomllib.loads((ROOT / "deploy" / "fly.toml").read_text())
@@ -51,6 +52,24 @@ def test_a_group_gets_its_own_secrets_and_no_other(
     env = entry.own_environment(entry.group_of(command), APP_SECRETS)
 
     assert env == {"PATH": "/bin"} | secrets
+
+
+def test_only_the_key_server_gets_mac_keys(tmp_path: Path) -> None:
+    """What the others need of the tokens file stays; a damaged file is theirs to refuse."""
+    entry = entrypoint()
+    tokens = tmp_path / "tokens.json"
+    tokens.write_bytes(tokens_document([("edge", EDGE_SCOPES, "milepost_e")]))
+    before = MacKeys.load(tokens)
+    entry.drop_mac_keys(tokens)
+    damaged = tmp_path / "damaged.json"
+    damaged.write_bytes(b"[")
+    entry.drop_mac_keys(damaged)
+    entry.drop_mac_keys(tmp_path / "missing.json")
+
+    assert len(before.known) == 1
+    assert MacKeys.load(tokens) == MacKeys({}, ("edge",))
+    assert TokenBook.load(tokens).authenticate("Bearer milepost_e").name == "edge"
+    assert damaged.read_bytes() == b"["
 
 
 def test_only_the_edge_is_public() -> None:

@@ -26,6 +26,7 @@ from milepost.vocabulary import BatchId
 log = get_log(__name__)
 
 EVERY_SECONDS = 1.0
+MORE_SECONDS = 0.1  # between calls; the key server would not take more than ten a second
 BOXES_MAX = 20  # in one call; their hashes are one transaction
 LOOKED_AT_MAX = 1_000
 BEGINNING = BatchId(b"")
@@ -62,7 +63,7 @@ class HashAsker:
         if self._in_vain:
             return self._pause()
         self._failures = 0
-        return 0.0 if more else EVERY_SECONDS
+        return MORE_SECONDS if more else EVERY_SECONDS
 
     def _pause(self) -> float:
         self._failures += 1

@@ -8,7 +8,8 @@ import pytest
 
 from milepost.dev.credentials import ensure_credentials
 from milepost.errors import ConfigError
-from milepost.tokens import FEED, OPEN, PULL, TokenBook
+from milepost.seal import address_mac_key, token_id
+from milepost.tokens import FEED, OPEN, PULL, MacKeys, TokenBook
 
 
 def test_every_secret_is_for_its_owner_alone(tmp_path: Path) -> None:
@@ -44,6 +45,22 @@ def test_a_new_region_gets_a_token(tmp_path: Path) -> None:
 
     names = [entry["name"] for entry in orjson.loads(book.read_bytes())["tokens"]]
     assert names == ["operator", "read", "aggregator", "edge-dfw", "edge-cdg", "mine"]
+
+
+def test_an_older_tokens_file_gets_mac_keys(tmp_path: Path) -> None:
+    """A platform that goes on after an upgrade hashes what its edges sealed."""
+    ensure_credentials(tmp_path, ["dfw"], os.urandom)
+    book = tmp_path / "tokens.json"
+    document = orjson.loads(book.read_bytes())
+    for entry in document["tokens"]:
+        entry.pop("token_id", None)
+        entry.pop("mac_key", None)
+    book.write_bytes(orjson.dumps(document))
+    ensure_credentials(tmp_path, ["dfw"], os.urandom)
+
+    token = (tmp_path / "edge-dfw").read_text().strip()
+    assert MacKeys.load(book).without == ()
+    assert MacKeys.load(book).known[token_id(token)] == address_mac_key(token)
 
 
 def test_each_token_may_do_its_own_work(tmp_path: Path) -> None:

@@ -52,6 +52,18 @@ def test_a_refusal_says_when_to_ask_again() -> None:
     limit.take("a", Millis(NOW + 4_000))
 
 
+def test_a_call_may_cost_more_than_one() -> None:
+    """What it is counted in is named, and a refusal takes nothing."""
+    limit = RateLimit(Rate(per_second=10.0, burst=100, what="addresses"))
+    limit.take("a", NOW, 60)
+
+    with pytest.raises(TooManyError, match="more than 100 addresses at once") as caught:
+        limit.take("a", NOW, 60)
+
+    assert caught.value.retry_after_seconds == 2
+    limit.take("a", NOW, 40)
+
+
 def test_a_clock_that_is_set_back_shuts_nobody_out() -> None:
     """It gives nothing, and counts on from where it stands."""
     limit = RateLimit(Rate(per_second=1.0, burst=1))

@@ -255,6 +255,34 @@ async def test_a_token_may_not_ask_for_ever(world: World, aiohttp_client: Connec
     assert again == 200
 
 
+async def test_addresses_are_counted_too(world: World, aiohttp_client: Connect) -> None:
+    """By what the headers claim: with few calls nobody gets at all addresses there are."""
+    async with world.open() as server:
+        client = await world.connect(aiohttp_client, server)
+        full = [an_item(current(server), number, count=1_000) for number in range(ITEMS_MAX)]
+        statuses = [(await ask(client, full))[0] for _ in range(2)]
+        world.clock.move(13_000)
+        again, _ = await ask(client, full)
+
+    assert statuses == [200, 429]
+    assert again == 200
+
+
+async def test_a_batch_that_no_edge_writes_is_refused(
+    world: World, aiohttp_client: Connect
+) -> None:
+    """One with more records than a batch may have costs little and brings nothing."""
+    async with world.open() as server:
+        client = await world.connect(aiohttp_client, server)
+        epoch = current(server)
+        header = replace(a_header(epoch), count=1_001)
+        box = seal_addresses(header, ADDRESSES, epoch.address_key, EDGE_TOKEN)
+        _, (answer,) = await ask(client, [Item(header, box).to_json()])
+
+    assert answer["code"] == "refused"
+    assert "1000 records" in answer["error"]
+
+
 EPOCH = PublicEpoch(
     number=Epoch(7),
     start_ms=START,

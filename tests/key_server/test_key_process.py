@@ -231,6 +231,26 @@ def test_epochs_are_made_by_themselves(prepared: tuple[dict[str, str], int, str]
 
 
 @pytest.mark.slow
+def test_an_older_tokens_file_is_told_at_start(prepared: tuple[dict[str, str], int, str]) -> None:
+    """The edges without a MAC key by name, and that others can read the file."""
+    env, port, _ = prepared
+    tokens = Path(env["MILEPOST_TOKENS_FILE"])
+    document = orjson.loads(tokens.read_bytes())
+    del document["tokens"][0]["mac_key"]
+    tokens.write_bytes(orjson.dumps(document))
+    tokens.chmod(0o644)
+    with serving(env, port) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stderr
+        said = [orjson.loads(line) for line in process.stderr.read().splitlines()]
+
+    told = {line["event"]: line for line in said}
+    assert told["tokens.no_mac_key"]["edges"] == ["test"]
+    assert "tokens.readable_by_others" in told
+
+
+@pytest.mark.slow
 def test_a_stop_does_not_wait_for_who_waits(prepared: tuple[dict[str, str], int, str]) -> None:
     """SIGTERM answers a caller who could wait for half a minute, and ends with status 0."""
     env, port, _ = prepared
