@@ -3,7 +3,8 @@
 What holds after each step of a call:
 1. opened: an address is in the memory of this call and nowhere else;
 2. noted: who asked for how many of which epoch is on disk;
-3. answered.  Nothing of it is kept or logged.
+3. looked again: no epoch was destroyed meanwhile, or the call is refused whole;
+4. answered.  Nothing of it is kept or logged.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from key_server.metrics import CALLS, UNANSWERED
 from key_server.store import KeyStore
 from key_server.wrapping import Purpose, Vault
 from milepost.clock import Clock
-from milepost.errors import TooLargeError
+from milepost.errors import TooLargeError, UnavailableError
 from milepost.hashing import ITEMS_MAX, Item, Unanswered, parse_items
 from milepost.http import Handler, guarded, json_body, json_response, limited, principal_of
 from milepost.logs import get_log
@@ -63,11 +64,20 @@ class BoxOpener:
         answers = await asyncio.to_thread(open_items, items, known, self._macs, finish)
         counts = count_given(items, answers, known)
         await self._trail.note_all(who, what, counts)
+        await self._require_alive(known)
         refused = [each for each in answers if isinstance(each, Unanswered)]
         for each in refused:
             UNANSWERED.labels(each.fault).inc()
         log.info("boxes.opened", what=what, to=who, items=len(items), refused=len(refused))
         return answers
+
+    async def _require_alive(self, known: Known) -> None:
+        for number, secrets in known.items():
+            if isinstance(secrets, EpochSecrets):
+                held = await self._store.address_secrets(number)
+                if held is None or None in held:
+                    msg = f"epoch {number} was destroyed meanwhile; ask again"
+                    raise UnavailableError(msg)
 
     async def _secrets(self, epochs: set[Epoch]) -> Known:
         found: dict[Epoch, EpochSecrets | Destroyed] = {}

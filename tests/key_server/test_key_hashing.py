@@ -71,6 +71,16 @@ def current(server: KeyServer) -> PublicEpoch:
     return server.issuer.held[0].public
 
 
+def destroy(world: World, epoch: PublicEpoch) -> None:
+    """Take away salt and address key of *epoch*."""
+    database = sqlite.connect(world.database)
+    database.execute(
+        "UPDATE epoch SET salt = NULL, address_secret = NULL, salt_gone_ms = 1 WHERE number = ?",
+        (epoch.number,),
+    )
+    database.close()
+
+
 async def rows_of(store: KeyStore) -> list[tuple[str, str, int, int]]:
     """Return what the trail says."""
     return [(row.who, row.what, row.epoch, row.count) for row in await store.notes(0, 1_000)]
@@ -161,17 +171,30 @@ async def test_a_destroyed_epoch_answers_no_more(world: World, aiohttp_client: C
     async with world.open() as server:
         client = await world.connect(aiohttp_client, server)
         epoch = current(server)
-        database = sqlite.connect(world.database)
-        database.execute(
-            "UPDATE epoch SET salt = NULL, address_secret = NULL, salt_gone_ms = 1 "
-            "WHERE number = ?",
-            (epoch.number,),
-        )
-        database.close()
+        destroy(world, epoch)
         _, (answer,) = await ask(client, [an_item(epoch)])
 
     assert answer["code"] == "destroyed"
     assert "destroyed" in answer["error"]
+
+
+async def test_a_destruction_overtakes_a_call(
+    world: World, aiohttp_client: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that was ready when its epoch was destroyed does not leave."""
+    note = KeyStore.note
+
+    async def destroy_then_note(store: KeyStore, *rest: Any) -> None:
+        destroy(world, server.issuer.held[0].public)
+        await note(store, *rest)
+
+    async with world.open() as server:
+        client = await world.connect(aiohttp_client, server)
+        monkeypatch.setattr(KeyStore, "note", destroy_then_note)
+        status, told = await ask(client, [an_item(current(server))])
+
+    assert status == 503
+    assert "hashes" not in repr(told)
 
 
 async def test_an_older_tokens_file_is_named(world: World, aiohttp_client: Connect) -> None:
