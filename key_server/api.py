@@ -11,6 +11,8 @@ from typing import Any
 from aiohttp import web
 
 from key_server.audit import LIST, RECORD_KEY, SALTS, STATES, AuditTrail
+from key_server.destruction.destroyer import Destroyer
+from key_server.destruction.handlers import add_destruction, notes
 from key_server.issuing import Issuer
 from key_server.metrics import CALLS
 from key_server.periods import current, salts_due, state
@@ -39,6 +41,7 @@ class KeyServer:
     vault: Vault
     clock: Clock
     trail: AuditTrail
+    destroyer: Destroyer
 
 
 SERVER: web.AppKey[KeyServer] = web.AppKey("server", KeyServer)
@@ -54,7 +57,8 @@ def key_server_app(server: KeyServer, tokens: TokenBook, entropy: Entropy) -> we
     app.router.add_get("/v1/states", guarded(KEYS_READ, states))
     app.router.add_get("/v1/audit", guarded(KEYS_READ, audit))
     app.router.add_post("/v1/rotate", guarded(KEYS_WRITE, rotate))
-    add_health(app, lambda: reasons(server))
+    add_destruction(app, server.destroyer, server.trail, server.issuer.identity)
+    add_health(app, lambda: reasons(server), notes=lambda: notes(server.destroyer))
     app.on_shutdown.append(release_waiters)
     return app
 

@@ -8,7 +8,7 @@ import pytest
 
 from milepost.dev.credentials import ensure_credentials
 from milepost.errors import ConfigError
-from milepost.tokens import FEED, OPEN, PULL, TokenBook
+from milepost.tokens import DRAINED, FEED, OPEN, PULL, TokenBook
 
 
 def test_every_secret_is_for_its_owner_alone(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_every_secret_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("aggregator", "edge-dfw", "master.key", "operator", "read", "tokens.json")
+        *("aggregator", "edge-dfw", "key_server", "master.key", "operator", "read", "tokens.json")
     ]
 
 
@@ -43,7 +43,7 @@ def test_a_new_region_gets_a_token(tmp_path: Path) -> None:
     ensure_credentials(tmp_path, ["dfw", "cdg"], os.urandom)
 
     names = [entry["name"] for entry in orjson.loads(book.read_bytes())["tokens"]]
-    assert names == ["operator", "read", "aggregator", "edge-dfw", "edge-cdg", "mine"]
+    assert names == ["operator", "read", "aggregator", "key_server", "edge-dfw", "edge-cdg", "mine"]
 
 
 def test_each_token_may_do_its_own_work(tmp_path: Path) -> None:
@@ -58,6 +58,7 @@ def test_each_token_may_do_its_own_work(tmp_path: Path) -> None:
     assert FEED in scopes("edge-dfw")
     assert PULL not in scopes("edge-dfw")
     assert {PULL, OPEN} <= scopes("aggregator")
+    assert scopes("key_server") == {DRAINED}
     assert "addresses" not in scopes("operator")
 
 

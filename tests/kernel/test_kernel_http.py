@@ -210,3 +210,19 @@ async def test_a_service_says_how_it_is(reasons: Reasons, aiohttp_client: Aiohtt
     assert await ready.json() == {"ready": not reasons, "reasons": reasons}
     assert "milepost_build_info" in metrics
     assert "milepost_http_requests_total" in metrics
+
+
+async def test_notes_do_not_make_a_service_unready(aiohttp_client: AiohttpClient) -> None:
+    """A person should look into them; nobody has to wait for that."""
+    app = new_app(bytes)
+    add_health(app, dict, notes=lambda: {"destruction": "held back"})
+    client = await aiohttp_client(app)
+
+    ready = await client.get("/readyz")
+
+    assert ready.status == 200
+    assert await ready.json() == {
+        "ready": True,
+        "reasons": {},
+        "notes": {"destruction": "held back"},
+    }
