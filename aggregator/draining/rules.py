@@ -59,7 +59,9 @@ class Finding:
         if self.waiting.batches:
             said.append(f"{self.waiting.batches} batches wait sealed for the key")
         if self.behind:
-            said.append(f"{len(self.behind)} streams are not pulled to their announced end")
+            said.append(
+                f"{len(self.behind)} streams are not pulled to their announced end, or refused"
+            )
         for source in self.sources:
             if source.asked_ms is None or source.asked_ms < self.settled_ms:
                 said.append(f"{source.url} has not answered since the epoch settled")

@@ -41,7 +41,7 @@ from milepost.vocabulary import Epoch, Millis
 log = get_log(__name__)
 
 SCHEDULE = "schedule"  # who, in the audit trail
-ASKED_MAX = 20  # epochs that are asked about in one look
+ASKED_MAX = 100  # epochs that are asked about in one look
 ALARM_EVERY_MS = 60 * 60 * 1000
 
 

@@ -143,6 +143,26 @@ async def test_a_source_that_lost_its_stream_holds_the_key(
     assert (told["drained"], told["clicks"]) == (False, 1)
 
 
+async def test_a_fork_may_hold_what_nobody_has_seen(
+    world: World, aiohttp_client: AiohttpClient
+) -> None:
+    """Although nothing that was announced is missing."""
+    edge = await world.add_edge()
+    stream = edge.begin()
+    stream.add(world.epoch, [a_record(1)])
+    puller = world.puller(edge)
+    await puller.pull()
+    stream.batches.clear()
+    stream.add(world.epoch, [a_record(2)])
+    world.clock.moment = END + DAY_MS
+    await puller.pull()
+
+    told = await ask(await api(world, aiohttp_client, puller))
+
+    assert (told["drained"], told["clicks"]) == (False, 0)
+    assert "forked" in told["streams"][0]["fault"]
+
+
 async def test_one_silent_source_is_enough(world: World, aiohttp_client: AiohttpClient) -> None:
     """And so is a file that its edge cannot read."""
     talks, silent = await world.add_edge("dfw"), await world.add_edge("cdg")

@@ -102,8 +102,10 @@ class World:
     async def open(self) -> AsyncIterator[KeyServer]:
         """Found the key server unless it is, and lend it open, with what is due made."""
         async with KeyStore.open(self.database) as store:
-            await found(store, self.vault, self.entropy)
+            made = await found(store, self.vault, self.entropy)
             issuer = await Issuer.open(store, self.vault, self.period, self.clock, self.entropy)
+            if made:  # as `init` does
+                await issuer.look()
             destroyer = await Destroyer.open(
                 issuer=issuer,
                 store=DestructionStore(store),
