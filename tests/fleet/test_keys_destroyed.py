@@ -1,6 +1,9 @@
 """Destruction on the whole platform: what was counted stays, the key leaves memory and files."""
 
 import asyncio
+import json
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 from milepost.client import Client
 from milepost.config import Secret
 from milepost.errors import NotFoundError
-from tests.fleet.kit import Answers, Platform, click, counted, platform, visitors
+from tests.fleet.kit import Answers, Platform, clean_env, click, counted, platform, visitors
 from tests.log.search import found_in_files, found_in_memory, secret_needles
 
 pytestmark = pytest.mark.slow
@@ -67,6 +70,19 @@ async def used_key(one: Platform, keys: Client, answers: Answers) -> tuple[int, 
     pytest.fail("the aggregator never held a key that was asked for")
 
 
+def command(one: Platform, *words: str) -> subprocess.CompletedProcess[str]:
+    """Type a command about keys beside the platform."""
+    fleet = str(one.data / "fleet.json")
+    return subprocess.run(
+        [sys.executable, "-m", "milepost", "--fleet", fleet, "keys", *words],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env=clean_env(),
+    )
+
+
 async def test_a_record_key_leaves_once_all_is_counted(tmp_path: Any) -> None:
     """By the schedule alone: the aggregator says that nothing needs it, and forgets it too."""
     answers = Answers()
@@ -79,11 +95,17 @@ async def test_a_record_key_leaves_once_all_is_counted(tmp_path: Any) -> None:
             await gone(keys, epoch)
             receipts = (await keys.get("/v1/receipts"))["receipts"]
         after = await counted(fleet, answers.redirected, seconds=10)
+        checked = command(one, "receipts", "--verify", "--json")
+        early = command(one, "destroy", str(epoch + 9), "--yes")
         pid = one.fleet.aggregator.pid
         assert pid
         await forgotten(pid, {"key": key})
 
         assert found_in_files(one.data, secret_needles("key", key)) == {}
+    assert checked.returncode == 0
+    assert {json.loads(line)["signature"] for line in checked.stdout.splitlines()} == {"good"}
+    assert early.returncode == 2
+    assert "is not over" in early.stderr
     assert answers.redirected
     assert after == before
     assert any(f'"epoch":{epoch},' in each["receipt"] for each in receipts)
