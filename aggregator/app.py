@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from aggregator.draining.handlers import add_draining
 from aggregator.keyring import Keyring
 from aggregator.puller import Puller
 from aggregator.query.handlers import add_queries
@@ -31,6 +32,7 @@ def build_app(
     app = new_app(entropy, tokens)
     add_health(app, lambda: unready(keyring, pullers))
     add_queries(app, readers, store, pullers, clock)
+    add_draining(app, readers, keyring, pullers, clock)
     add_set_aside(app, readers, store, Retrier(store, keyring))
     return app
 

@@ -37,13 +37,17 @@ class Keyring:
         self._one_call = asyncio.Lock()
         self._rest_until = Millis(0)
         self._etag = ""
-        self._listed: frozenset[Epoch] = frozenset()
+        self._listed: dict[Epoch, Millis] = {}  # and when each ends
         self._missing = "the key server has not answered since the start"
 
     @property
     def missing(self) -> str:
         """Say what is wrong with the key server; empty once it has shown who it is."""
         return self._missing
+
+    def end_of(self, epoch: Epoch) -> Millis | None:
+        """Return when *epoch* ends, if the key server's list names it."""
+        return self._listed.get(epoch)
 
     async def keys(self, epochs: Iterable[Epoch]) -> dict[Epoch, Key]:
         """Return the key of each of *epochs*, or why it is not to be had."""
@@ -72,7 +76,7 @@ class Keyring:
             if document is None:
                 return
             known = verify_list(document, self._identity)
-            listed = frozenset(each.number for each in known.epochs)
+            listed = {each.number: each.end_ms for each in known.epochs}
         except ServiceError as error:
             # One that is down stays who it was; one that says something else may be another.
             if self._missing or isinstance(error, RejectedError):

@@ -48,6 +48,7 @@ class Puller:
     ) -> None:
         self.url = client.base_url
         self.last_success: Millis | None = None
+        self.last_asked: Millis | None = None  # when the last answer that is applied was asked for
         self.last_error: str | None = "has not answered since the start"
         self.unreadable: tuple[str, ...] = ()
         self.progress: dict[StreamId, Progress] = {}
@@ -99,7 +100,7 @@ class Puller:
         await self._take(answer, selection)
         self.progress = progress(self.progress, known, answer, selection, asked_ms)
         now = self._clock.now()
-        self.last_success, self.last_error = now, None
+        self.last_asked, self.last_success, self.last_error = asked_ms, now, None
         self.unreadable = answer.unreadable
         return bool(selection.fresh) or now - asked_ms >= EARLY_MS
 

@@ -20,7 +20,7 @@ DATA, TOKENS_FILE = Path("/data"), Path("/run/milepost/tokens.json")
 SECRETS: dict[str, dict[str, str]] = {
     "edge": {"EDGE_TOKEN": "MILEPOST_TOKEN"},
     "aggregator": {"AGGREGATOR_TOKEN": "MILEPOST_TOKEN"},
-    "keys": {"MASTER_KEY": "MILEPOST_MASTER_KEY"},
+    "keys": {"MASTER_KEY": "MILEPOST_MASTER_KEY", "KEYS_TOKEN": "MILEPOST_TOKEN"},
     "links": {},
 }
 ALL_SECRETS = frozenset(

@@ -11,11 +11,15 @@ import orjson
 from key_server.api import KeyServer, key_server_app
 from key_server.audit import AuditTrail
 from key_server.config import Config, KeysConfig
+from key_server.destruction.destroyer import Destroyer
+from key_server.destruction.guard import Asker
+from key_server.destruction.store import DestructionStore
 from key_server.issuing import Issuer, found
 from key_server.jobs import look, run_jobs
 from key_server.store import FILE, KeyStore
 from key_server.wrapping import Vault
-from milepost.clock import SystemClock, system_entropy
+from milepost.client import Client, new_session
+from milepost.clock import SystemClock, system_entropy, uptime_ms
 from milepost.errors import ConfigError, ServiceError
 from milepost.logs import get_log
 from milepost.service import listen, run_service, run_until_told, sole_holder
@@ -37,14 +41,22 @@ async def serve(config: Config) -> None:
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(_held_store(database))
         issuer = await Issuer.open(store, vault, config.keys.period, clock, system_entropy)
+        # Before anything is written: it goes by the newest moment that was written down.
+        destroyer = await _destroyer(stack, config, issuer, store)
         await look(issuer)
         trail = AuditTrail(store, clock)
         stack.push_async_callback(trail.write_sums)
         server = KeyServer(
-            issuer=issuer, store=store, vault=vault, clock=clock, trail=trail, macs=macs
+            issuer=issuer,
+            store=store,
+            vault=vault,
+            clock=clock,
+            trail=trail,
+            destroyer=destroyer,
+            macs=macs,
         )
         await listen(stack, key_server_app(server, tokens, system_entropy), config.private)
-        await run_until_told([run_jobs(issuer, trail, config.keys.period, clock)])
+        await run_until_told([run_jobs(issuer, trail, destroyer, config.keys.period, clock)])
 
 
 async def init(config: KeysConfig) -> None:
@@ -76,6 +88,24 @@ def _mac_keys(tokens_file: Path) -> MacKeys:
     if tokens_file.stat().st_mode & READABLE_BY_OTHERS:
         log.warning("tokens.readable_by_others", file=str(tokens_file))
     return macs
+
+
+async def _destroyer(
+    stack: contextlib.AsyncExitStack, config: Config, issuer: Issuer, store: KeyStore
+) -> Destroyer:
+    clock, asker = SystemClock(), None
+    if config.aggregator_url:
+        session = await stack.enter_async_context(new_session())
+        client = Client(session, config.aggregator_url, config.token)
+        asker = Asker(client, config.limits, clock)
+    return await Destroyer.open(
+        issuer=issuer,
+        store=DestructionStore(store),
+        limits=config.limits,
+        asker=asker,
+        clock=clock,
+        counter=uptime_ms,
+    )
 
 
 def _vault(config: KeysConfig) -> Vault:

@@ -11,6 +11,8 @@ from typing import Any
 from aiohttp import web
 
 from key_server.audit import LIST, RECORD_KEY, SALTS, STATES, AuditTrail
+from key_server.destruction.destroyer import Destroyer
+from key_server.destruction.handlers import add_destruction, notes
 from key_server.hashing import BoxOpener, add_hashing
 from key_server.issuing import Issuer
 from key_server.metrics import CALLS
@@ -46,6 +48,7 @@ class KeyServer:
     vault: Vault
     clock: Clock
     trail: AuditTrail
+    destroyer: Destroyer
     macs: MacKeys = field(default_factory=MacKeys)
 
 
@@ -66,7 +69,8 @@ def key_server_app(server: KeyServer, tokens: TokenBook, entropy: Entropy) -> we
     app.router.add_post("/v1/rotate", guarded(KEYS_WRITE, rotate))
     opener = BoxOpener(server.store, server.vault, server.trail, server.macs)
     add_hashing(app, opener, server.clock)
-    add_health(app, lambda: reasons(server))
+    add_destruction(app, server.destroyer, server.trail, server.issuer.identity)
+    add_health(app, lambda: reasons(server), notes=lambda: notes(server.destroyer))
     app.on_shutdown.append(release_waiters)
     return app
 

@@ -19,6 +19,7 @@ NO_EPOCH = Epoch(0)
 LIST, STATES, SALTS, RECORD_KEY = "list", "states", "salts", "record-key"
 HASH, OPEN_ADDRESSES = "hash", "open-addresses"
 ROTATE, DESTROY_SALT, DESTROY_RECORD = "rotate", "destroy-salt", "destroy-record"
+RECEIPTS = "receipts"
 BACKUP, RECOVER, REWRAP = "backup", "recover", "rewrap"
 
 

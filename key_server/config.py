@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from key_server.destruction.rules import Limits
 from key_server.periods import DAY, Period, parse_period
 from key_server.wrapping import MASTER_KEY_BYTES
 from milepost.config import EnvReader, Listener, Secret
 from milepost.errors import ConfigError
+from milepost.settings import DAY_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,17 +36,24 @@ class Config:
     keys: KeysConfig
     private: tuple[Listener, ...]
     tokens_file: Path
+    limits: Limits
+    aggregator_url: str  # empty: nobody to ask, and no record key is destroyed by itself
+    token: Secret  # shown to the aggregator
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
         """Read the settings, or raise one ConfigError that names every fault."""
         with EnvReader(env) as read:
+            url = read.url("AGGREGATOR_URL")
             return cls(
                 keys=KeysConfig(
                     data=read.path("DATA"), master_key=_master_key(read), period=_period(read)
                 ),
                 private=read.listeners("PRIVATE_LISTEN"),
                 tokens_file=read.path("TOKENS_FILE"),
+                limits=_limits(read),
+                aggregator_url=url,
+                token=read.secret("TOKEN") if url else Secret(""),
             )
 
 
@@ -53,6 +62,14 @@ def _master_key(read: EnvReader) -> Secret:
     if secret and not re.fullmatch(rf"[0-9a-fA-F]{{{2 * MASTER_KEY_BYTES}}}", secret.reveal()):
         read.fault("MASTER_KEY", f"want {2 * MASTER_KEY_BYTES} hex digits")
     return secret
+
+
+def _limits(read: EnvReader) -> Limits:
+    grace, keep = read.seconds("SALT_GRACE"), read.seconds("EPOCH_KEEP")
+    if keep < grace:
+        read.fault("EPOCH_KEEP", "shorter than MILEPOST_SALT_GRACE: stragglers could not be opened")
+    days = read.integer("KEYS_BACKUP_DAYS")
+    return Limits(grace_ms=grace * 1000, keep_ms=keep * 1000, backup_ms=days * DAY_SECONDS * 1000)
 
 
 def _period(read: EnvReader) -> Period:

@@ -6,6 +6,8 @@ version of the list that first names them, before anybody hears of them.
 """
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from hashlib import blake2b
 
 import nacl.bindings as sodium
@@ -19,6 +21,7 @@ from milepost.clock import Clock, Entropy
 from milepost.epochs import EPOCHS_IN_LIST_MAX, SALT_BYTES, PublicEpoch, sign_list
 from milepost.errors import ConfigError, ConflictError, ServiceError
 from milepost.logs import get_log
+from milepost.receipts import Receipt, sign_receipt
 from milepost.vocabulary import Millis
 
 log = get_log(__name__)
@@ -139,6 +142,19 @@ class Issuer:
             await self.read()
         log.info("epoch.rotated", ended=moved[0].number, by=who)
         return moved[1] if len(moved) > 1 else due[0]
+
+    @contextlib.asynccontextmanager
+    async def changing(self) -> AsyncIterator[None]:
+        """Let nobody else change the epochs meanwhile; publish what has become of them."""
+        async with self._one_change:
+            try:
+                yield
+            finally:  # what was reported as failed may have happened
+                await self.read()
+
+    def sign_receipt(self, receipt: Receipt) -> str:
+        """Return *receipt* signed by this key server."""
+        return sign_receipt(receipt, self._signing_key)
 
     def _due(self) -> tuple[Span, ...]:
         return plan(self.spans, self._clock.now(), self._period, MADE_AHEAD)

@@ -1,6 +1,7 @@
 """The key server's schedule."""
 
 from key_server.audit import SUM_SECONDS, AuditTrail
+from key_server.destruction.destroyer import Destroyer
 from key_server.issuing import Issuer
 from key_server.periods import Period
 from milepost.clock import Clock
@@ -21,7 +22,9 @@ def look_seconds(period: Period) -> int:
     return min(LOOK_SECONDS_MAX, max(LOOK_SECONDS_MIN, period.seconds // LOOKS_PER_EPOCH))
 
 
-async def run_jobs(issuer: Issuer, trail: AuditTrail, period: Period, clock: Clock) -> None:
+async def run_jobs(
+    issuer: Issuer, trail: AuditTrail, destroyer: Destroyer, period: Period, clock: Clock
+) -> None:
     """Look again and again, for ever."""
 
     async def step() -> float:
@@ -35,9 +38,14 @@ async def run_jobs(issuer: Issuer, trail: AuditTrail, period: Period, clock: Clo
             log.warning("step.failed", step="audit", code=error.code, reason=str(error))
         return SUM_SECONDS
 
+    async def destroy() -> float:
+        await destroy_due(destroyer)
+        return look_seconds(period) if destroyer.emptied else LOOK_SECONDS_MIN
+
     schedule = Schedule(clock)
     schedule.add("epochs", step)
     schedule.add("audit", write_sums)
+    schedule.add("destruction", destroy)
     await schedule.run()
 
 
@@ -47,3 +55,11 @@ async def look(issuer: Issuer) -> None:
         await issuer.look()
     except ServiceError as error:
         log.warning("step.failed", step="epochs", code=error.code, reason=str(error))
+
+
+async def destroy_due(destroyer: Destroyer) -> None:
+    """Destroy what is due; an expected failure is told, and repaired by the next run."""
+    try:
+        await destroyer.look()
+    except ServiceError as error:
+        log.warning("step.failed", step="destruction", code=error.code, reason=str(error))

@@ -12,3 +12,15 @@ UNANSWERED = Counter(
     ["fault"],
 )
 CALLS = Counter("milepost_keys_calls_total", "Calls, by what was asked for", ["purpose"])
+DESTROYED = Counter(
+    "milepost_keys_destroyed_total", "Secrets destroyed since the process started", ["what"]
+)
+DESTRUCTIONS_WAITING = Gauge(
+    "milepost_keys_destructions_waiting",
+    "Secrets whose time is over and that are held back",
+    ["what"],
+)
+DESTRUCTION_OVERDUE = Gauge(
+    "milepost_keys_destruction_overdue_seconds",
+    "How long ago the time was over of the secret that has been held back longest",
+)

@@ -119,6 +119,11 @@ class KeyStore:
         self._writer = writer
         self._readers = readers
 
+    @property
+    def connections(self) -> tuple[Writer, Readers]:
+        """Lend the connections to a store of other columns of the same file."""
+        return self._writer, self._readers
+
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Self]:
@@ -164,13 +169,13 @@ class KeyStore:
                 db.execute(SET_SPAN, (span.start_ms, span.end_ms, span.number))
             db.executemany(ADD, map(_new_row, new))
             db.execute(RAISE_VERSION, (now,))
-            _note(db, [(who, "rotate", moved[0].number, 1)], now)
+            write_notes(db, [(who, "rotate", moved[0].number, 1)], now)
 
         await self._writer.transact(work)
 
     async def note(self, notes: Sequence[Note], now: Millis) -> None:
         """Add *notes* to the audit trail."""
-        await self._writer.transact(lambda db: _note(db, notes, now))
+        await self._writer.transact(lambda db: write_notes(db, notes, now))
 
     async def notes(self, after: int, count_max: int) -> tuple[AuditRow, ...]:
         """Return the trail's rows behind number *after*."""
@@ -227,7 +232,8 @@ def _held(row: Any) -> HeldEpoch:
     return HeldEpoch(_public(row), salt_gone_ms=row[5], record_gone_ms=row[6])
 
 
-def _note(db: Connection, notes: Sequence[Note], now: Millis) -> None:
+def write_notes(db: Connection, notes: Sequence[Note], now: Millis) -> None:
+    """Add *notes* to the audit trail, inside a transaction."""
     number, chain = db.execute(LAST_NOTE).fetchone() or (0, BEFORE_THE_FIRST)
     for note in notes:
         number += 1

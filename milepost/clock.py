@@ -12,9 +12,15 @@ from typing import Protocol
 
 from milepost.vocabulary import Millis
 
+Counter = Callable[[], int]  # milliseconds since some moment; nobody can set it
 Entropy = Callable[[int], bytes]  # asked for n, answers n unpredictable bytes
 
 system_entropy: Entropy = os.urandom
+
+
+def uptime_ms() -> int:
+    """Return how long the machine has been up, also asleep, whatever its clock was set to."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
 class Clock(Protocol):

@@ -14,11 +14,13 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from milepost.errors import ConfigError
-from milepost.settings import PREFIX, SETTINGS, Setting, known_names
+from milepost.settings import DAY_SECONDS, PREFIX, SETTINGS, Setting, known_names
 
 SECRET_FILE_BYTES_MAX = 4_096
 PORT_MAX = 65_535
 MASKED = "********"
+SECONDS_MAX = 3_660 * DAY_SECONDS
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": DAY_SECONDS}
 
 _SHORT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -114,6 +116,17 @@ class EnvReader:
         if text:
             self.fault(name, f"want {setting.low}..{setting.high}, got {text!r}")
         return setting.low
+
+    def seconds(self, name: str) -> int:
+        """Return the setting, a length of time such as 90s, 30m, 48h or 30d, in seconds."""
+        text = self.text(name)
+        match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+        seconds = int(match[1]) * UNIT_SECONDS[match[2]] if match else -1
+        if 0 <= seconds <= SECONDS_MAX:
+            return seconds
+        most = SECONDS_MAX // DAY_SECONDS
+        self.fault(name, f"want a time such as 90s, 30m, 48h or 30d, at most {most}d, got {text!r}")
+        return 0
 
     def path(self, name: str) -> Path:
         """Return the setting as a path."""

@@ -118,6 +118,20 @@ class Writer:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         return result
 
+    async def truncate_wal(self) -> bool:
+        """Move all that is in the WAL into the database and empty it.
+
+        Tells whether that was done: a reader that looks at an older state is in its way.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._truncate_wal)
+
+    def _truncate_wal(self) -> bool:
+        try:
+            row = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite.Error as error:
+            raise UnavailableError(str(error)) from error
+        return bool(row[0] == 0)
+
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite.Error):  # there may be nothing to roll back
             self._connection.execute("ROLLBACK")

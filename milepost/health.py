@@ -18,18 +18,27 @@ Reasons = dict[str, str]
 
 
 def add_health(
-    app: web.Application, reasons: Callable[[], Reasons], metrics_of: Collector = REGISTRY
+    app: web.Application,
+    reasons: Callable[[], Reasons],
+    metrics_of: Collector = REGISTRY,
+    *,
+    notes: Callable[[], Reasons] = dict,
 ) -> None:
-    """Add the three routes; *reasons* returns what keeps the service from being ready."""
+    """Add the three routes.
+
+    *reasons* returns what keeps the service from being ready, *notes* what a person
+    should look into although it is.
+    """
     BUILD.info({"version": __version__, "sqlite": sqlite.VERSION})
 
     async def livez(_request: web.Request) -> web.Response:
         return json_response({"live": True})
 
     async def readyz(_request: web.Request) -> web.Response:
-        missing = reasons()
+        missing, noted = reasons(), notes()
+        told = {"ready": not missing, "reasons": missing}
         return json_response(
-            {"ready": not missing, "reasons": missing}, status=503 if missing else 200
+            {**told, "notes": noted} if noted else told, status=503 if missing else 200
         )
 
     async def metrics(_request: web.Request) -> web.Response:

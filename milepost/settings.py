@@ -12,6 +12,7 @@ Rules of this file:
 from dataclasses import dataclass
 
 PREFIX = "MILEPOST_"
+DAY_SECONDS = 24 * 60 * 60
 
 EDGE, AGGREGATOR, KEYS, LINKS = "edge", "aggregator", "keys", "links"
 ALL = (EDGE, AGGREGATOR, KEYS, LINKS)
@@ -67,14 +68,19 @@ SETTINGS: dict[str, Setting] = {
     ),
     "TOKEN": Setting(
         meaning="bearer token this service or command shows to others",
-        readers=(EDGE, AGGREGATOR, PEOPLE),
+        readers=(EDGE, AGGREGATOR, KEYS, PEOPLE),
         secret=True,
     ),
     "KEYS_URL": Setting(
         meaning="private address of the key server", readers=(EDGE, AGGREGATOR, PEOPLE)
     ),
     "LINKS_URL": Setting(meaning="private address of the link registry", readers=(EDGE, PEOPLE)),
-    "AGGREGATOR_URL": Setting(meaning="address of the aggregator", readers=(PEOPLE,)),
+    "AGGREGATOR_URL": Setting(
+        meaning="address of the aggregator; the key server asks it before it destroys record keys, "
+        "and without it destroys none by itself",
+        readers=(KEYS, PEOPLE),
+        default="",
+    ),
     "KEYS_IDENTITY": Setting(
         meaning="public identity of the key server, 64 hex digits; only lists it signed count",
         readers=(EDGE, AGGREGATOR),
@@ -178,6 +184,23 @@ SETTINGS: dict[str, Setting] = {
         meaning="length of an epoch: day, week, month, or seconds such as 90s",
         readers=(KEYS,),
         default="day",
+    ),
+    "SALT_GRACE": Setting(
+        meaning="how long after its epoch a salt stays for stragglers, such as 90s, 30m, 48h or 2d",
+        readers=(KEYS,),
+        default="48h",
+    ),
+    "EPOCH_KEEP": Setting(
+        meaning="how long after its epoch a record key stays, such as 90s, 30m, 48h or 30d",
+        readers=(KEYS,),
+        default="30d",
+    ),
+    "KEYS_BACKUP_DAYS": Setting(
+        meaning="days after which a backup of the keys has expired",
+        readers=(KEYS,),
+        default="2",
+        low=1,
+        high=366,
     ),
     "MASTER_KEY": Setting(
         meaning="32 bytes in hex under which the key server's secrets are wrapped",

@@ -41,13 +41,16 @@ LINKS_WRITE = Scope("links:write")
 KEYS_READ = Scope("keys:read")  # the epochs' states, nothing secret
 KEYS_WRITE = Scope("keys:write")  # rotate and destroy
 ADDRESSES = Scope("addresses")  # sealed addresses themselves; nobody has it unless given by hand
+DRAINED = Scope("drained")  # ask the aggregator what still needs an epoch's record key
 
 QUERY_SCOPES = (HITS_READ, LINKS_READ)
 EDGE_SCOPES = (EDGE, FEED)
 AGGREGATOR_SCOPES = (PULL, ACKNOWLEDGE, OPEN)
+KEY_SERVER_SCOPES = (DRAINED,)
 OPERATOR_SCOPES = (
     *EDGE_SCOPES,
     *AGGREGATOR_SCOPES,
+    *KEY_SERVER_SCOPES,
     *QUERY_SCOPES,
     HITS_WRITE,
     LINKS_WRITE,

@@ -16,6 +16,7 @@ GROUPS = {"edge", "aggregator", "keys", "links"}
 APP_SECRETS = {
     "EDGE_TOKEN": "e",
     "AGGREGATOR_TOKEN": "a",
+    "KEYS_TOKEN": "k",
     "MASTER_KEY": "m",
     "TOKENS": "t",
     "PATH": "/bin",
@@ -37,7 +38,7 @@ def entrypoint() -> ModuleType:
     [
         (["serve", "edge"], {"MILEPOST_TOKEN": "e"}),
         (["serve", "aggregator"], {"MILEPOST_TOKEN": "a"}),
-        (["serve", "keys"], {"MILEPOST_MASTER_KEY": "m"}),
+        (["serve", "keys"], {"MILEPOST_MASTER_KEY": "m", "MILEPOST_TOKEN": "k"}),
         (["serve", "links"], {}),
         (["hits"], {}),
         ([], {}),

@@ -1,23 +1,18 @@
 """`milepost keys`: the epochs and their states."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from milepost.cli.group import Surroundings, example, fleet_option
-from milepost.cli.output import emit_json, emit_table
+from milepost.cli.keys_destroy import destroy, receipts
+from milepost.cli.output import emit_json, emit_table, moment
 from milepost.cli.places import Central, ask, find
 from milepost.cli.serve import become, command_of
 from milepost.client import Client
 
 COLUMNS = {"epoch": "EPOCH", "state": "STATE", "start": "BEGINS", "end": "ENDS", "key": "KEY"}
-
-
-def moment(ms: int) -> str:
-    """Return *ms* as people write it, in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def shown(epoch: dict[str, Any]) -> dict[str, Any]:
@@ -60,3 +55,7 @@ def list_keys(here: Surroundings, *, as_json: bool) -> None:
         return
     click.echo(f"identity {answer['identity']}")
     emit_table(COLUMNS, [shown(epoch) for epoch in answer["epochs"]], "no epochs yet")
+
+
+for command in (destroy, receipts):
+    keys.add_command(command)

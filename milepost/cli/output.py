@@ -5,6 +5,7 @@ so that no terminal obeys them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -41,6 +42,11 @@ def console() -> Console:
     if not out.is_terminal:
         out.width = COLUMNS_UNBOUNDED
     return out
+
+
+def moment(ms: int) -> str:
+    """Return *ms* as people write it, in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def cell(value: Any) -> str:

@@ -17,6 +17,7 @@ from milepost.errors import ConfigError
 from milepost.tokens import (
     AGGREGATOR_SCOPES,
     EDGE_SCOPES,
+    KEY_SERVER_SCOPES,
     OPERATOR_SCOPES,
     QUERY_SCOPES,
     new_token,
@@ -71,6 +72,7 @@ def _holders(regions: Iterable[str]) -> list[tuple[str, tuple[Scope, ...]]]:
         ("operator", OPERATOR_SCOPES),
         ("read", QUERY_SCOPES),
         ("aggregator", AGGREGATOR_SCOPES),
+        ("key_server", KEY_SERVER_SCOPES),
         *((f"edge-{region}", EDGE_SCOPES) for region in regions),
     ]
 

@@ -145,6 +145,8 @@ def keys_env(options: Options, env: Mapping[str, str]) -> dict[str, str]:
         **given_env(env),
         **_common(options, "keys", KEYS_OFFSET),
         "MILEPOST_MASTER_KEY_FILE": str(options.data / "secrets" / "master.key"),
+        "MILEPOST_AGGREGATOR_URL": local_url(options.base_port + AGGREGATOR_OFFSET),
+        "MILEPOST_TOKEN_FILE": str(options.data / "secrets" / "key_server"),
     }
 
 
@@ -269,7 +271,7 @@ def _own_names() -> Iterator[str]:
             yield f"{PREFIX}{name}_FILE"
     for name in (
         *("DATA", "REGION", "LISTEN", "PRIVATE_LISTEN", "TOKENS_FILE", "KEYS_URL", "LINKS_URL"),
-        *("KEYS_IDENTITY", "SOURCES", "LITESTREAM_SOCKET", "REPLICA_URL"),
+        *("AGGREGATOR_URL", "KEYS_IDENTITY", "SOURCES", "LITESTREAM_SOCKET", "REPLICA_URL"),
     ):
         yield f"{PREFIX}{name}"
 

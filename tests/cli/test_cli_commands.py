@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from milepost.cli import cli
 from milepost.cli.hits import query
-from milepost.cli.keys import moment
+from milepost.cli.output import moment
 from milepost.cli.sources import news, worst_first
 from tests.cli.conftest import HIT, LINK, Answers, Run
 

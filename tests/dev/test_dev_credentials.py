@@ -9,7 +9,7 @@ import pytest
 from milepost.dev.credentials import ensure_credentials
 from milepost.errors import ConfigError
 from milepost.seal import address_mac_key, token_id
-from milepost.tokens import FEED, OPEN, PULL, MacKeys, TokenBook
+from milepost.tokens import DRAINED, FEED, OPEN, PULL, MacKeys, TokenBook
 
 
 def test_every_secret_is_for_its_owner_alone(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_every_secret_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("aggregator", "edge-dfw", "master.key", "operator", "read", "tokens.json")
+        *("aggregator", "edge-dfw", "key_server", "master.key", "operator", "read", "tokens.json")
     ]
 
 
@@ -44,7 +44,7 @@ def test_a_new_region_gets_a_token(tmp_path: Path) -> None:
     ensure_credentials(tmp_path, ["dfw", "cdg"], os.urandom)
 
     names = [entry["name"] for entry in orjson.loads(book.read_bytes())["tokens"]]
-    assert names == ["operator", "read", "aggregator", "edge-dfw", "edge-cdg", "mine"]
+    assert names == ["operator", "read", "aggregator", "key_server", "edge-dfw", "edge-cdg", "mine"]
 
 
 def test_an_older_tokens_file_gets_mac_keys(tmp_path: Path) -> None:
@@ -75,6 +75,7 @@ def test_each_token_may_do_its_own_work(tmp_path: Path) -> None:
     assert FEED in scopes("edge-dfw")
     assert PULL not in scopes("edge-dfw")
     assert {PULL, OPEN} <= scopes("aggregator")
+    assert scopes("key_server") == {DRAINED}
     assert "addresses" not in scopes("operator")
 
 

@@ -46,6 +46,8 @@ def test_no_port_is_planned_twice(options: Options) -> None:
         ("aggregator", "TOKEN_FILE", "DIR/secrets/aggregator"),
         ("aggregator", "DATA", "DIR/aggregator"),
         ("key_server", "MASTER_KEY_FILE", "DIR/secrets/master.key"),
+        ("key_server", "AGGREGATOR_URL", "http://127.0.0.1:8182"),
+        ("key_server", "TOKEN_FILE", "DIR/secrets/key_server"),
         ("key_server", "PRIVATE_LISTEN", "127.0.0.1:8180"),
         ("link_registry", "TOKENS_FILE", "DIR/secrets/tokens.json"),
         ("link_registry", "REPLICA_URL", "file://REPLICAS/link_registry"),

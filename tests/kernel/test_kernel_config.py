@@ -315,3 +315,23 @@ def test_only_secrets_have_a_file_form() -> None:
 
     secret = {f"{PREFIX}{name}_FILE" for name, setting in SETTINGS.items() if setting.secret}
     assert with_file == secret | {PREFIX + name for name in SETTINGS if name.endswith("_FILE")}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0s", 0), ("90s", 90), ("30m", 1_800), ("48h", 172_800), ("30d", 2_592_000)],
+)
+def test_lengths_of_time(text: str, seconds: int) -> None:
+    """With their unit, so that nobody has to know which one is meant."""
+    with EnvReader({"MILEPOST_SALT_GRACE": text}) as read:
+        assert read.seconds("SALT_GRACE") == seconds
+
+
+@pytest.mark.parametrize("text", ["48", "h", "-1s", "1.5h", "4000d", "day"])
+def test_what_is_no_length_of_time_is_refused(text: str) -> None:
+    """And the message shows how one looks."""
+    with (
+        pytest.raises(ConfigError, match="MILEPOST_SALT_GRACE: want a time such as 90s"),
+        EnvReader({"MILEPOST_SALT_GRACE": text}) as read,
+    ):
+        read.seconds("SALT_GRACE")

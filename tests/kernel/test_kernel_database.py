@@ -204,3 +204,23 @@ def test_what_is_no_database_is_left_alone(content: bytes, tmp_path: Path) -> No
         open_database(path, "replica")
 
     assert path.read_bytes() == content
+
+
+def wal_sizes(folder: Path) -> list[int]:
+    """Return how large each WAL below *folder* is."""
+    return [path.stat().st_size for path in folder.rglob("*-wal")]
+
+
+async def test_an_emptied_wal_holds_nothing(tmp_path: Path, replica: Replica) -> None:
+    """Unless a reader is at an older state: then it is said, and the next time succeeds."""
+    writer, readers = replica
+    writer._connection.execute("PRAGMA busy_timeout=1")
+    await writer.transact(lambda db: db.execute(PUT, (1,)))
+    async with readers.snapshot() as snapshot:
+        await snapshot.execute_fetchall(COUNT)
+        await writer.transact(lambda db: db.execute(PUT, (2,)))
+        assert not await writer.truncate_wal()
+
+    assert await writer.truncate_wal()
+    assert wal_sizes(tmp_path) == [0]
+    assert await count(readers) == 2

@@ -228,3 +228,19 @@ async def test_who_asks_too_often_is_told_when_to_ask_again(client: Client) -> N
         assert response.status == 429
         assert response.headers["Retry-After"] == "2"
         assert (await response.json(content_type=None))["code"] == "too_many"
+
+
+async def test_notes_do_not_make_a_service_unready(aiohttp_client: AiohttpClient) -> None:
+    """A person should look into them; nobody has to wait for that."""
+    app = new_app(bytes)
+    add_health(app, dict, notes=lambda: {"destruction": "held back"})
+    client = await aiohttp_client(app)
+
+    ready = await client.get("/readyz")
+
+    assert ready.status == 200
+    assert await ready.json() == {
+        "ready": True,
+        "reasons": {},
+        "notes": {"destruction": "held back"},
+    }

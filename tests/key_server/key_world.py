@@ -14,6 +14,10 @@ from aiohttp.test_utils import TestClient
 from key_server.api import KeyServer, key_server_app
 from key_server.audit import AuditTrail
 from key_server.board import Board
+from key_server.destruction.destroyer import Destroyer
+from key_server.destruction.guard import Asker
+from key_server.destruction.rules import Limits
+from key_server.destruction.store import DestructionStore
 from key_server.issuing import Issuer, found
 from key_server.periods import Period
 from key_server.store import FILE, KeyStore
@@ -36,6 +40,7 @@ from milepost.vocabulary import Millis
 START = Millis(1_763_640_000_000)  # 2025-11-20T12:00:00Z
 DAY_MS = 86_400_000
 MASTER_KEY = bytes(range(32))
+LIMITS = Limits(grace_ms=2 * DAY_MS, keep_ms=30 * DAY_MS, backup_ms=2 * DAY_MS)
 SCOPES = {"edge": EDGE, "open": OPEN, "keys": KEYS_READ, "rotate": KEYS_WRITE, "pull": PULL}
 SCOPES |= {"addresses": ADDRESSES}
 EDGE_TOKEN = "milepost_" + "ab" * 32
@@ -49,6 +54,7 @@ class MovableClock:
     """A clock that stands still until it is moved."""
 
     moment: Millis = START
+    counter: int = 0  # what nobody can set
 
     def now(self) -> Millis:
         """Return the moment it stands at."""
@@ -56,6 +62,11 @@ class MovableClock:
 
     def move(self, milliseconds: int) -> None:
         """Let time pass."""
+        self.jump(milliseconds)
+        self.counter += milliseconds
+
+    def jump(self, milliseconds: int) -> None:
+        """Be set to another time."""
         self.moment = Millis(self.moment + milliseconds)
 
     async def sleep(self, seconds: float) -> None:
@@ -86,6 +97,8 @@ class World:
     vault: Vault = field(default_factory=lambda: Vault(MASTER_KEY))
     period: Period = field(default_factory=lambda: Period("day"))
     macs: MacKeys = field(default_factory=lambda: MACS)
+    limits: Limits = field(default_factory=lambda: LIMITS)
+    asker: Asker | None = None
 
     @property
     def database(self) -> Path:
@@ -96,8 +109,18 @@ class World:
     async def open(self) -> AsyncIterator[KeyServer]:
         """Found the key server unless it is, and lend it open, with what is due made."""
         async with KeyStore.open(self.database) as store:
-            await found(store, self.vault, self.entropy)
+            made = await found(store, self.vault, self.entropy)
             issuer = await Issuer.open(store, self.vault, self.period, self.clock, self.entropy)
+            if made:  # as `init` does
+                await issuer.look()
+            destroyer = await Destroyer.open(
+                issuer=issuer,
+                store=DestructionStore(store),
+                limits=self.limits,
+                asker=self.asker,
+                clock=self.clock,
+                counter=lambda: self.clock.counter,
+            )
             await issuer.look()
             yield KeyServer(
                 issuer=issuer,
@@ -106,6 +129,7 @@ class World:
                 clock=self.clock,
                 trail=AuditTrail(store, self.clock),
                 macs=self.macs,
+                destroyer=destroyer,
             )
 
     async def connect(self, connect: Connect, server: KeyServer) -> TestClient[Any, Any]:

@@ -23,6 +23,7 @@ from key_server.jobs import look_seconds
 from key_server.periods import Period, parse_period
 from milepost.errors import ConfigError
 from milepost.tokens import EDGE, KEYS_READ, OPEN, tokens_document
+from tests.key_server.key_world import LIMITS
 
 TOKEN = "milepost_test"
 MASTER_KEY = "5a" * 32
@@ -116,6 +117,9 @@ def free_port() -> int:
         ("MILEPOST_MASTER_KEY", "zz" * 32),
         ("MILEPOST_MASTER_KEY", ""),
         ("MILEPOST_TOKENS_FILE", ""),
+        ("MILEPOST_SALT_GRACE", "soon"),
+        ("MILEPOST_EPOCH_KEEP", "1h"),
+        ("MILEPOST_KEYS_BACKUP_DAYS", "0"),
         ("MILEPOST_PRIVATE_LISTEN", "nowhere"),
         ("MILEPOST_EPOHC", "day"),
         ("MILEPOST_LOG_LEVEL", "LOUD"),
@@ -127,6 +131,18 @@ def test_a_bad_setting_is_named_and_its_secret_is_not(name: str, value: str) -> 
         Config.from_env(GOOD | {name: value})
 
     assert "zz" not in str(caught.value)
+
+
+def test_asking_an_aggregator_needs_a_token() -> None:
+    """Without one to ask no token is needed, and nothing else is."""
+    url = {"MILEPOST_AGGREGATOR_URL": "http://127.0.0.1:9"}
+    with pytest.raises(ConfigError, match="MILEPOST_TOKEN: missing"):
+        Config.from_env(GOOD | url)
+
+    alone, beside = Config.from_env(GOOD), Config.from_env(GOOD | url | {"MILEPOST_TOKEN": "t"})
+
+    assert (alone.aggregator_url, beside.aggregator_url) == ("", "http://127.0.0.1:9")
+    assert alone.limits == LIMITS
 
 
 def test_init_needs_no_tokens_and_no_listener() -> None:

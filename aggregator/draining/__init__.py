@@ -1,0 +1,1 @@
+"""Draining: does anything still need an epoch's record key?"""

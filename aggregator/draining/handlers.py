@@ -1,0 +1,65 @@
+"""`GET /v1/drained`: what the key server asks before it destroys a record key."""
+
+import re
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from aggregator.draining.rules import Finding, Told
+from aggregator.draining.store import find_behind, find_sealed
+from aggregator.keyring import Keyring
+from aggregator.puller import Puller
+from milepost.clock import Clock
+from milepost.database import Readers
+from milepost.errors import NotFoundError, RejectedError
+from milepost.http import guarded, json_response
+from milepost.tokens import DRAINED, HITS_READ
+from milepost.vocabulary import Epoch, Millis
+
+
+def add_draining(
+    app: web.Application,
+    readers: Readers,
+    keyring: Keyring,
+    pullers: Sequence[Puller],
+    clock: Clock,
+) -> None:
+    """Add the route."""
+
+    async def drained(request: web.Request) -> web.Response:
+        epoch = Epoch(_number(request, "epoch"))
+        settled_ms = Millis(_end_ms(request, keyring, epoch) + _number(request, "grace_ms", "0"))
+        # Asked first: what an answer brings after that only makes the epoch look less drained.
+        sources = [Told(each.url, each.last_asked, each.unreadable) for each in pullers]
+        behind = await find_behind(readers, settled_ms)
+        waiting, set_aside = await find_sealed(readers, epoch)
+        finding = Finding(
+            epoch=epoch,
+            settled_ms=settled_ms,
+            waiting=waiting,
+            set_aside=set_aside.records,
+            behind=behind,
+            sources=sources,
+        )
+        return json_response(finding.to_json(clock.now()))
+
+    app.router.add_get("/v1/drained", guarded(DRAINED, drained, or_scope=HITS_READ))
+
+
+def _end_ms(request: web.Request, keyring: Keyring, epoch: Epoch) -> int:
+    """Return when the epoch ends: as the caller says, or else the signed list."""
+    if "end_ms" in request.query:
+        return _number(request, "end_ms")
+    listed = keyring.end_of(epoch)
+    if listed is None:
+        msg = f"epoch {epoch} is not in the key server's list; say when it ended with end_ms"
+        raise NotFoundError(msg)
+    return listed
+
+
+def _number(request: web.Request, name: str, default: str = "") -> int:
+    text = request.query.get(name, default)
+    if not re.fullmatch(r"[0-9]{1,15}", text):
+        msg = f"{name}: want a number"
+        raise RejectedError(msg)
+    return int(text)

@@ -1,0 +1,1 @@
+"""Destruction: an epoch's secrets are made unrecoverable, and a receipt says so."""
