@@ -10,7 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
-from key_server.audit import LIST, RECORD_KEY, SALTS, STATES, AuditTrail
+from key_server.audit import BACKUP, LIST, RECORD_KEY, SALTS, STATES, AuditTrail
+from key_server.copies.copier import Copier
 from key_server.issuing import Issuer
 from key_server.metrics import CALLS
 from key_server.periods import current, salts_due, state
@@ -19,7 +20,7 @@ from key_server.wrapping import Purpose, Vault
 from milepost.clock import Clock, Entropy
 from milepost.errors import NotFoundError, RejectedError
 from milepost.health import Reasons, add_health
-from milepost.http import guarded, json_response, new_app, principal_of
+from milepost.http import guarded, json_body, json_response, new_app, principal_of
 from milepost.logs import get_log
 from milepost.tokens import EDGE, KEYS_READ, KEYS_WRITE, OPEN, TokenBook
 from milepost.wire import WAIT_MS_MAX
@@ -39,6 +40,7 @@ class KeyServer:
     vault: Vault
     clock: Clock
     trail: AuditTrail
+    copier: Copier
 
 
 SERVER: web.AppKey[KeyServer] = web.AppKey("server", KeyServer)
@@ -54,6 +56,7 @@ def key_server_app(server: KeyServer, tokens: TokenBook, entropy: Entropy) -> we
     app.router.add_get("/v1/states", guarded(KEYS_READ, states))
     app.router.add_get("/v1/audit", guarded(KEYS_READ, audit))
     app.router.add_post("/v1/rotate", guarded(KEYS_WRITE, rotate))
+    app.router.add_post("/v1/backup", guarded(KEYS_WRITE, backup))
     add_health(app, lambda: reasons(server))
     app.on_shutdown.append(release_waiters)
     return app
@@ -142,6 +145,8 @@ async def states(request: web.Request) -> web.Response:
             "start_ms": span.start_ms,
             "end_ms": span.end_ms,
             "key": held.public.key_id.hex(),
+            "salt_gone_ms": held.salt_gone_ms,
+            "record_gone_ms": held.record_gone_ms,
         }
         for span, held in zip(issuer.spans, issuer.held, strict=True)
     ]
@@ -157,8 +162,10 @@ async def states(request: web.Request) -> web.Response:
 async def rotate(request: web.Request) -> web.Response:
     """End the current epoch now, and answer with the one that begins."""
     CALLS.labels("rotate").inc()
-    issuer = request.app[SERVER].issuer
+    server = request.app[SERVER]
+    issuer = server.issuer
     span = await issuer.rotate(principal_of(request).name)
+    await server.copier.after_change()
     return json_response(
         {
             "epoch": span.number,
@@ -169,13 +176,35 @@ async def rotate(request: web.Request) -> web.Response:
     )
 
 
+async def backup(request: web.Request) -> web.Response:
+    """Make a copy of the keys on this machine; answer what it is called, never what it holds."""
+    CALLS.labels("backup").inc()
+    server = request.app[SERVER]
+    told = await json_body(request)
+    folder = told.get("to") if isinstance(told, dict) else ""
+    if folder is not None and not (isinstance(folder, str) and folder.startswith("/")):
+        msg = "to: want a folder of the key server's machine, from / on"
+        raise RejectedError(msg)
+    await server.trail.note(principal_of(request).name, BACKUP)
+    made = await server.copier.make(folder)
+    return json_response(
+        {"name": made.name, "bytes": made.size, "made_ms": made.made_ms, "until_ms": made.until_ms}
+    )
+
+
 async def audit(request: web.Request) -> web.Response:
     """Answer with rows of the audit trail, oldest first."""
     CALLS.labels("audit").inc()
     server = request.app[SERVER]
     await server.trail.write_sums()
     rows = await server.store.notes(_number(request, "after", "a row's number"), AUDIT_ROWS_MAX)
-    return json_response({"rows": [row.to_json() for row in rows]})
+    number, chain = await server.store.trail_begins()
+    return json_response(
+        {
+            "begins": {"number": number, "chain": chain.hex()},
+            "rows": [row.to_json() for row in rows],
+        }
+    )
 
 
 def _number(request: web.Request, name: str, wanted: str) -> int:

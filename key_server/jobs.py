@@ -1,6 +1,7 @@
 """The key server's schedule."""
 
 from key_server.audit import SUM_SECONDS, AuditTrail
+from key_server.copies.copier import Copier
 from key_server.issuing import Issuer
 from key_server.periods import Period
 from milepost.clock import Clock
@@ -21,7 +22,13 @@ def look_seconds(period: Period) -> int:
     return min(LOOK_SECONDS_MAX, max(LOOK_SECONDS_MIN, period.seconds // LOOKS_PER_EPOCH))
 
 
-async def run_jobs(issuer: Issuer, trail: AuditTrail, period: Period, clock: Clock) -> None:
+async def run_jobs(
+    issuer: Issuer,
+    trail: AuditTrail,
+    period: Period,
+    clock: Clock,
+    copier: Copier | None = None,
+) -> None:
     """Look again and again, for ever."""
 
     async def step() -> float:
@@ -38,6 +45,8 @@ async def run_jobs(issuer: Issuer, trail: AuditTrail, period: Period, clock: Clo
     schedule = Schedule(clock)
     schedule.add("epochs", step)
     schedule.add("audit", write_sums)
+    if copier is not None:
+        schedule.add("copies", copier.step)
     await schedule.run()
 
 

@@ -14,6 +14,8 @@ from aiohttp.test_utils import TestClient
 from key_server.api import KeyServer, key_server_app
 from key_server.audit import AuditTrail
 from key_server.board import Board
+from key_server.copies.copier import Copier
+from key_server.copies.place import FolderPlace
 from key_server.issuing import Issuer, found
 from key_server.periods import Period
 from key_server.store import FILE, KeyStore
@@ -79,6 +81,7 @@ class World:
     entropy: Remembered = field(default_factory=lambda: Remembered(Random(7)))
     vault: Vault = field(default_factory=lambda: Vault(MASTER_KEY))
     period: Period = field(default_factory=lambda: Period("day"))
+    copies: Path | None = None
 
     @property
     def database(self) -> Path:
@@ -98,6 +101,15 @@ class World:
                 vault=self.vault,
                 clock=self.clock,
                 trail=AuditTrail(store, self.clock),
+                copier=Copier(
+                    store,
+                    self.vault,
+                    issuer,
+                    place=FolderPlace(self.copies) if self.copies else None,
+                    keep_days=2,
+                    clock=self.clock,
+                    entropy=self.entropy,
+                ),
             )
 
     async def connect(self, connect: Connect, server: KeyServer) -> TestClient[Any, Any]:

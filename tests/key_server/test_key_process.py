@@ -251,5 +251,5 @@ def test_an_unknown_command_shows_the_usage(tmp_path: Path) -> None:
     ended = run(environment(tmp_path), "innit")
 
     assert ended.returncode == 2
-    assert ended.stderr == "usage: python -m key_server [init | check]\n"
+    assert ended.stderr.startswith("usage: python -m key_server [check | init")
     assert list(tmp_path.iterdir()) == []

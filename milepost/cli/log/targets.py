@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from milepost.cli.group import Surroundings
-from milepost.cli.keys import moment
+from milepost.cli.keys_shown import moment
 from milepost.cli.output import cell
 from milepost.errors import ConfigError
 from milepost.fleet import read_fleet
