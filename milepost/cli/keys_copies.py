@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from milepost.cli.group import Surroundings, example, fleet_option
+from milepost.cli.keys_shown import moment
 from milepost.cli.output import emit_json
 from milepost.cli.places import Central, ask, find
 from milepost.cli.serve import become, command_of
@@ -71,7 +72,7 @@ def backup_keys(here: Surroundings, *, folder: Path | None, as_json: bool) -> No
         return
     click.echo(f"{answer['name']}, {answer['bytes']} bytes")
     if folder:
-        click.echo(f"delete it by {click.format_filename(folder)}'s own means on time: see --help")
+        click.echo(f"delete it yourself by {moment(answer['until_ms'])}: nobody else does")
 
 
 @click.command(
