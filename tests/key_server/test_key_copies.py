@@ -289,6 +289,25 @@ async def test_a_receipt_of_somebody_else_changes_nothing(world: World) -> None:
             read_receipts(bad, bytes(32))
 
 
+async def test_receipts_come_in_any_of_their_forms(world: World) -> None:
+    """The documents alone, one a line or in a list; or the rows that hold them."""
+    async with world.open() as server:
+        identity = server.issuer.identity
+    line = receipt(world, 1, "record", START)
+    document = orjson.loads(line)
+    rows = orjson.dumps({"number": 1, "document": document}) + b"\n"
+    text = orjson.dumps({"number": 1, "document": line.decode()}) + b"\n"
+    forms = (line, line * 2, b"[" + line + b"]", rows, text, rows + text)
+
+    for form in (*forms, orjson.dumps({"receipts": [document]})):
+        proofs = read_receipts(form, identity)
+        assert {(proof.epoch, proof.what, proof.at_ms) for proof in proofs} == {
+            (1, "record", START)
+        }
+        assert {proof.document for proof in proofs} == {orjson.dumps(document).decode()}
+    assert read_receipts(b"", identity) == ()
+
+
 async def test_a_salt_past_its_grace_goes_at_once(world: World) -> None:
     """Its destruction may be what the copy does not know; the trail says so."""
     copy = await copied(world)
