@@ -74,7 +74,9 @@ CREATE TABLE meta (             -- one row, written by `milepost keys init`
     identity     BLOB    NOT NULL CHECK (length(identity) = 32),      -- public
     seed         BLOB    NOT NULL,                                    -- wrapped
     master_check BLOB    NOT NULL CHECK (length(master_check) = 16),  -- names the master key
-    list_version INTEGER NOT NULL  -- of the list last signed; only rises
+    list_version INTEGER NOT NULL, -- of the list last signed; only rises
+    trail_number INTEGER NOT NULL, -- the audit trail goes on behind this row: 0, or the last one
+    trail_chain  BLOB    NOT NULL CHECK (length(trail_chain) = 32)  -- of the copy recovered from
 ) STRICT;
 
 -- Spans touch: one epoch's end is the next one's start.  The wrapped columns turn
@@ -106,7 +108,7 @@ CREATE TABLE receipt (
 
 -- Who asked for what.  Each row is chained to the one before it.
 CREATE TABLE audit (
-    number INTEGER PRIMARY KEY,     -- 1, 2, 3 without gaps
+    number INTEGER PRIMARY KEY,     -- without gaps, from meta.trail_number on
     at_ms  INTEGER NOT NULL,
     who    TEXT    NOT NULL,        -- name of the token, or of the command
     what   TEXT    NOT NULL,

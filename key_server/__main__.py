@@ -1,115 +1,109 @@
-"""The key server as a process: `python -m key_server`, and `python -m key_server init`."""
+"""The key server as a process: `python -m key_server`, and what is done to its keys without it."""
 
-import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from key_server.api import KeyServer, key_server_app
-from key_server.audit import AuditTrail
 from key_server.config import Config, KeysConfig
-from key_server.destruction.destroyer import Destroyer
-from key_server.destruction.guard import Asker
-from key_server.destruction.store import DestructionStore
+from key_server.copies import offline, words
+from key_server.copies.names import DAY_MS
 from key_server.issuing import Issuer, found
-from key_server.jobs import look, run_jobs
-from key_server.store import FILE, KeyStore
-from key_server.wrapping import Vault
-from milepost.client import Client, new_session
-from milepost.clock import SystemClock, system_entropy, uptime_ms
+from key_server.serving import held_store, serve
+from key_server.store import FILE
+from key_server.wrapping import MASTER_KEY_BYTES, Vault
+from milepost.clock import SystemClock, system_entropy
 from milepost.errors import ConfigError, ServiceError
-from milepost.logs import get_log
-from milepost.service import listen, run_service, run_until_told, sole_holder
-from milepost.tokens import MacKeys, TokenBook
-
-log = get_log(__name__)
-
-READABLE_BY_OTHERS = 0o077
+from milepost.service import run_service
+from milepost.settings import PREFIX
+from milepost.vocabulary import Millis
 
 
-async def serve(config: Config) -> None:
-    """Serve until told to stop."""
-    database = config.keys.data / FILE
-    if not database.exists():
-        msg = f"there is no {database}; type `milepost keys init` to make it"
-        raise ConfigError(msg)
-    tokens, macs = TokenBook.load(config.tokens_file), _mac_keys(config.tokens_file)
-    clock, vault = SystemClock(), _vault(config.keys)
-    async with contextlib.AsyncExitStack() as stack:
-        store = await stack.enter_async_context(_held_store(database))
-        issuer = await Issuer.open(store, vault, config.keys.period, clock, system_entropy)
-        # Before anything is written: it goes by the newest moment that was written down.
-        destroyer = await _destroyer(stack, config, issuer, store)
-        await look(issuer)
-        trail = AuditTrail(store, clock)
-        stack.push_async_callback(trail.write_sums)
-        server = KeyServer(
-            issuer=issuer,
-            store=store,
-            vault=vault,
-            clock=clock,
-            trail=trail,
-            destroyer=destroyer,
-            macs=macs,
-        )
-        await listen(stack, key_server_app(server, tokens, system_entropy), config.private)
-        await run_until_told([run_jobs(issuer, trail, destroyer, config.keys.period, clock)])
-
-
-async def init(config: KeysConfig) -> None:
+async def init(key_file: str, config: KeysConfig) -> None:
     """Make the identity and the first epochs unless they are there; print who this is."""
-    vault = _vault(config)
+    vault = config.vault()
     try:
-        async with _held_store(config.data / FILE) as store:
+        async with held_store(config.data / FILE) as store:
             created = await found(store, vault, system_entropy)
             issuer = await Issuer.open(store, vault, config.period, SystemClock(), system_entropy)
             await issuer.look()
     except ServiceError as error:
-        msg = f"{config.data / FILE}: {error}; mend that and type the command again"
-        raise ConfigError(msg) from error
+        raise ConfigError(_mend(config, error)) from error
     line = orjson.dumps({"identity": issuer.identity.hex(), "created": created})
     sys.stdout.write(line.decode() + "\n")
+    if created:  # standard output is for programs
+        sys.stderr.write(words.founded(issuer.identity.hex(), key_file=key_file))
 
 
-@contextlib.asynccontextmanager
-async def _held_store(database: Path) -> AsyncIterator[KeyStore]:
-    with sole_holder(database.parent / "lock", f"the key server's folder {database.parent}"):
-        async with KeyStore.open(database) as store:
-            yield store
+async def recover(copy_file: str, receipts_file: str, config: KeysConfig) -> None:
+    """Begin in an empty folder with a copy of the keys; print what that costs."""
+    vault, tools = config.vault(), offline.Tools(clock=SystemClock(), entropy=system_entropy)
+    copy = offline.read_copy(Path(copy_file), vault)
+    receipts = Path(receipts_file) if receipts_file else None
+    try:
+        async with held_store(config.data / FILE) as store:
+            result = await offline.recover_from(
+                store,
+                vault,
+                copy,
+                receipts,
+                period=config.period,
+                grace_ms=config.limits.grace_ms,
+                use=tools,
+            )
+    except ServiceError as error:
+        raise ConfigError(_mend(config, error)) from error
+    told = words.recovered(result, copy.made_ms, with_receipts=receipts is not None)
+    sys.stdout.write(told)
 
 
-def _mac_keys(tokens_file: Path) -> MacKeys:
-    macs = MacKeys.load(tokens_file)
-    if macs.without:
-        log.warning("tokens.no_mac_key", edges=list(macs.without), file=str(tokens_file))
-    if tokens_file.stat().st_mode & READABLE_BY_OTHERS:
-        log.warning("tokens.readable_by_others", file=str(tokens_file))
-    return macs
+async def rewrap(key_file: str, config: KeysConfig) -> None:
+    """Wrap every secret under the master key in *key_file*, which is made if it is missing."""
+    database = config.data / FILE
+    clock = SystemClock()
+    if not database.exists():
+        msg = f"there is no {database}"
+        raise ConfigError(msg)
+    try:
+        async with held_store(database) as store:
+            new = Vault(offline.master_key_in(Path(key_file), system_entropy))
+            tools = offline.Tools(clock=clock, entropy=system_entropy)
+            changed = await offline.rewrap(store, config.vault(), new, tools)
+    except ServiceError as error:
+        raise ConfigError(_mend(config, error)) from error
+    offline.require_no_past(database)
+    until = Millis(clock.now() + config.backup_days * DAY_MS)
+    sys.stdout.write(words.rewrapped(key_file, until, changed=changed))
 
 
-async def _destroyer(
-    stack: contextlib.AsyncExitStack, config: Config, issuer: Issuer, store: KeyStore
-) -> Destroyer:
-    clock, asker = SystemClock(), None
-    if config.aggregator_url:
-        session = await stack.enter_async_context(new_session())
-        client = Client(session, config.aggregator_url, config.token)
-        asker = Asker(client, config.limits, clock)
-    return await Destroyer.open(
-        issuer=issuer,
-        store=DestructionStore(store),
-        limits=config.limits,
-        asker=asker,
-        clock=clock,
-        counter=uptime_ms,
-    )
+def _mend(config: KeysConfig, error: ServiceError) -> str:
+    return f"{config.data / FILE}: {error}; mend that and type the command again"
 
 
-def _vault(config: KeysConfig) -> Vault:
-    return Vault(bytes.fromhex(config.master_key.reveal()))
+def _with_new_key(key_file: str, env: Mapping[str, str]) -> KeysConfig:
+    """Make the master key on the way to the settings that need it."""
+    names = (f"{PREFIX}MASTER_KEY", f"{PREFIX}MASTER_KEY_FILE")
+    if any(env.get(name) for name in names):
+        msg = "a master key is given already; take it out of the environment to make a new one"
+        raise ConfigError(msg)
+    # Everything else is looked at first, so that no key is made for nothing.
+    config = KeysConfig.from_env({**env, names[0]: "00" * MASTER_KEY_BYTES})
+    if (config.data / FILE).exists():
+        msg = f"{config.data / FILE} is there, under a master key of its own; see `keys rewrap`"
+        raise ConfigError(msg)
+    offline.make_master_key(Path(key_file), system_entropy)
+    return KeysConfig.from_env({**env, names[1]: key_file})
+
+
+def _offline(
+    command: Callable[[KeysConfig], Coroutine[Any, Any, None]],
+    read_config: Callable[[Mapping[str, str]], KeysConfig] = KeysConfig.from_env,
+) -> int:
+    return run_service("keys", read_config, command, os.environ)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -118,8 +112,17 @@ def run(arguments: Sequence[str]) -> int:
         case [] | ["check"]:
             return run_service("keys", Config.from_env, serve, os.environ)
         case ["init"]:
-            return run_service("keys", KeysConfig.from_env, init, os.environ)
-    sys.stderr.write("usage: python -m key_server [init | check]\n")
+            return _offline(partial(init, ""))
+        case ["init", key_file]:
+            return _offline(partial(init, key_file), partial(_with_new_key, key_file))
+        case ["recover", copy_file, *rest] if len(rest) <= 1:
+            return _offline(partial(recover, copy_file, "".join(rest)))
+        case ["rewrap", key_file]:
+            return _offline(partial(rewrap, key_file))
+    sys.stderr.write(
+        "usage: python -m key_server "
+        "[check | init [KEY_FILE] | recover COPY [RECEIPTS] | rewrap KEY_FILE]\n"
+    )
     return 2
 
 

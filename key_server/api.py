@@ -10,7 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
-from key_server.audit import LIST, RECORD_KEY, SALTS, STATES, AuditTrail
+from key_server.audit import BACKUP, LIST, RECORD_KEY, SALTS, STATES, AuditTrail
+from key_server.copies.copier import Copier
 from key_server.destruction.destroyer import Destroyer
 from key_server.destruction.handlers import add_destruction, notes
 from key_server.hashing import BoxOpener, add_hashing
@@ -23,7 +24,7 @@ from milepost.clock import Clock, Entropy
 from milepost.errors import NotFoundError, RejectedError
 from milepost.hashing import BODY_BYTES_MAX
 from milepost.health import Reasons, add_health
-from milepost.http import guarded, json_response, limited, new_app, principal_of
+from milepost.http import guarded, json_body, json_response, limited, new_app, principal_of
 from milepost.logs import get_log
 from milepost.rate import Rate, RateLimit
 from milepost.tokens import EDGE, KEYS_READ, KEYS_WRITE, OPEN, MacKeys, TokenBook
@@ -49,6 +50,7 @@ class KeyServer:
     clock: Clock
     trail: AuditTrail
     destroyer: Destroyer
+    copier: Copier
     macs: MacKeys = field(default_factory=MacKeys)
 
 
@@ -69,8 +71,16 @@ def key_server_app(server: KeyServer, tokens: TokenBook, entropy: Entropy) -> we
     app.router.add_post("/v1/rotate", guarded(KEYS_WRITE, rotate))
     opener = BoxOpener(server.store, server.vault, server.trail, server.macs)
     add_hashing(app, opener, server.clock)
-    add_destruction(app, server.destroyer, server.trail, server.issuer.identity)
+    add_destruction(
+        app,
+        server.destroyer,
+        server.trail,
+        server.issuer.identity,
+        changed=server.copier.after_change,
+    )
     add_health(app, lambda: reasons(server), notes=lambda: notes(server.destroyer))
+    app.router.add_post("/v1/backup", guarded(KEYS_WRITE, backup))
+    add_health(app, lambda: reasons(server))
     app.on_shutdown.append(release_waiters)
     return app
 
@@ -158,6 +168,8 @@ async def states(request: web.Request) -> web.Response:
             "start_ms": span.start_ms,
             "end_ms": span.end_ms,
             "key": held.public.key_id.hex(),
+            "salt_gone_ms": held.salt_gone_ms,
+            "record_gone_ms": held.record_gone_ms,
         }
         for span, held in zip(issuer.spans, issuer.held, strict=True)
     ]
@@ -173,8 +185,10 @@ async def states(request: web.Request) -> web.Response:
 async def rotate(request: web.Request) -> web.Response:
     """End the current epoch now, and answer with the one that begins."""
     CALLS.labels("rotate").inc()
-    issuer = request.app[SERVER].issuer
+    server = request.app[SERVER]
+    issuer = server.issuer
     span = await issuer.rotate(principal_of(request).name)
+    await server.copier.after_change()
     return json_response(
         {
             "epoch": span.number,
@@ -185,13 +199,35 @@ async def rotate(request: web.Request) -> web.Response:
     )
 
 
+async def backup(request: web.Request) -> web.Response:
+    """Make a copy of the keys on this machine; answer what it is called, never what it holds."""
+    CALLS.labels("backup").inc()
+    server = request.app[SERVER]
+    told = await json_body(request)
+    folder = told.get("to") if isinstance(told, dict) else ""
+    if folder is not None and not (isinstance(folder, str) and folder.startswith("/")):
+        msg = "to: want a folder of the key server's machine, from / on"
+        raise RejectedError(msg)
+    await server.trail.note(principal_of(request).name, BACKUP)
+    made = await server.copier.make(folder)
+    return json_response(
+        {"name": made.name, "bytes": made.size, "made_ms": made.made_ms, "until_ms": made.until_ms}
+    )
+
+
 async def audit(request: web.Request) -> web.Response:
     """Answer with rows of the audit trail, oldest first."""
     CALLS.labels("audit").inc()
     server = request.app[SERVER]
     await server.trail.write_sums()
     rows = await server.store.notes(_number(request, "after", "a row's number"), AUDIT_ROWS_MAX)
-    return json_response({"rows": [row.to_json() for row in rows]})
+    number, chain = await server.store.trail_begins()
+    return json_response(
+        {
+            "begins": {"number": number, "chain": chain.hex()},
+            "rows": [row.to_json() for row in rows],
+        }
+    )
 
 
 def _number(request: web.Request, name: str, wanted: str) -> int:

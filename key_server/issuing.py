@@ -165,21 +165,27 @@ class Issuer:
         return Published(version=version, epochs=epochs, document=document, etag=etag)
 
     def _make(self, span: Span) -> NewEpoch:
-        record_secret = self._entropy(SECRET_KEY_BYTES)
-        address_secret = self._entropy(SECRET_KEY_BYTES)
-        salt = self._entropy(SALT_BYTES)
-        return NewEpoch(
-            public=PublicEpoch(
-                number=span.number,
-                start_ms=span.start_ms,
-                end_ms=span.end_ms,
-                record_key=sodium.crypto_scalarmult_base(record_secret),
-                address_key=sodium.crypto_scalarmult_base(address_secret),
-            ),
-            record_secret=self._wrap(Purpose.RECORD, span, record_secret),
-            address_secret=self._wrap(Purpose.ADDRESS, span, address_secret),
-            salt=self._wrap(Purpose.SALT, span, salt),
-        )
+        return make_epoch(span, self._vault, self._entropy)
 
-    def _wrap(self, purpose: Purpose, span: Span, secret: bytes) -> bytes:
-        return self._vault.wrap(purpose, span.number, secret, self._entropy(NONCE_BYTES))
+
+def make_epoch(span: Span, vault: Vault, entropy: Entropy) -> NewEpoch:
+    """Draw the secrets of one epoch, and wrap them."""
+
+    def wrapped(purpose: Purpose, secret: bytes) -> bytes:
+        return vault.wrap(purpose, span.number, secret, entropy(NONCE_BYTES))
+
+    record_secret = entropy(SECRET_KEY_BYTES)
+    address_secret = entropy(SECRET_KEY_BYTES)
+    salt = entropy(SALT_BYTES)
+    return NewEpoch(
+        public=PublicEpoch(
+            number=span.number,
+            start_ms=span.start_ms,
+            end_ms=span.end_ms,
+            record_key=sodium.crypto_scalarmult_base(record_secret),
+            address_key=sodium.crypto_scalarmult_base(address_secret),
+        ),
+        record_secret=wrapped(Purpose.RECORD, record_secret),
+        address_secret=wrapped(Purpose.ADDRESS, address_secret),
+        salt=wrapped(Purpose.SALT, salt),
+    )

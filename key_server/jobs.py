@@ -1,6 +1,7 @@
 """The key server's schedule."""
 
-from key_server.audit import SUM_SECONDS, AuditTrail
+from key_server.api import KeyServer
+from key_server.audit import SUM_SECONDS
 from key_server.destruction.destroyer import Destroyer
 from key_server.issuing import Issuer
 from key_server.periods import Period
@@ -22,30 +23,29 @@ def look_seconds(period: Period) -> int:
     return min(LOOK_SECONDS_MAX, max(LOOK_SECONDS_MIN, period.seconds // LOOKS_PER_EPOCH))
 
 
-async def run_jobs(
-    issuer: Issuer, trail: AuditTrail, destroyer: Destroyer, period: Period, clock: Clock
-) -> None:
+async def run_jobs(server: KeyServer, period: Period, clock: Clock) -> None:
     """Look again and again, for ever."""
 
     async def step() -> float:
-        await look(issuer)
+        await look(server.issuer)
         return look_seconds(period)
 
     async def write_sums() -> float:
         try:
-            await trail.write_sums()
+            await server.trail.write_sums()
         except ServiceError as error:
             log.warning("step.failed", step="audit", code=error.code, reason=str(error))
         return SUM_SECONDS
 
     async def destroy() -> float:
-        await destroy_due(destroyer)
-        return look_seconds(period) if destroyer.emptied else LOOK_SECONDS_MIN
+        await destroy_due(server.destroyer)
+        return look_seconds(period) if server.destroyer.emptied else LOOK_SECONDS_MIN
 
     schedule = Schedule(clock)
     schedule.add("epochs", step)
     schedule.add("audit", write_sums)
     schedule.add("destruction", destroy)
+    schedule.add("copies", server.copier.step)
     await schedule.run()
 
 

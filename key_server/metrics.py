@@ -11,6 +11,9 @@ UNANSWERED = Counter(
     "Address boxes that were not answered, by why",
     ["fault"],
 )
+COPY_MADE = Gauge(
+    "milepost_keys_backup_timestamp_seconds", "When the newest copy of the keys was made; 0: none"
+)
 CALLS = Counter("milepost_keys_calls_total", "Calls, by what was asked for", ["purpose"])
 DESTROYED = Counter(
     "milepost_keys_destroyed_total", "Secrets destroyed since the process started", ["what"]

@@ -14,7 +14,7 @@ from key_server.periods import Span
 from milepost.audit import BEFORE_THE_FIRST, AuditRow, next_audit_chain
 from milepost.database import Readers, Writer, open_database
 from milepost.epochs import PublicEpoch
-from milepost.sqlite import Connection
+from milepost.sqlite import Connection, OperationalError
 from milepost.vocabulary import Epoch, Millis
 
 Note = tuple[str, str, Epoch, int]  # who, what, epoch, how many
@@ -25,8 +25,12 @@ READERS = 2
 
 SECURE_DELETE = "PRAGMA secure_delete=ON"
 
+# What a process that was killed left in the WAL may be what has been destroyed since.
+FORGET_THE_WAL = "PRAGMA wal_checkpoint(TRUNCATE)"
+
 FOUND = """
-    INSERT INTO meta (one, identity, seed, master_check, list_version) VALUES (1, ?, ?, ?, 0)
+    INSERT INTO meta (one, identity, seed, master_check, list_version, trail_number, trail_chain)
+    VALUES (1, ?, ?, ?, 0, 0, zeroblob(32))
 """
 
 IDENTITY = "SELECT identity, seed, master_check FROM meta"
@@ -57,6 +61,8 @@ FIND_OPENABLE = """
 SET_SPAN = "UPDATE epoch SET start_ms = ?, end_ms = ? WHERE number = ?"
 
 LAST_NOTE = "SELECT number, chain FROM audit ORDER BY number DESC LIMIT 1"
+
+TRAIL_BEGINS = "SELECT trail_number, trail_chain FROM meta"
 
 NOTE = """
     INSERT INTO audit (number, at_ms, who, what, epoch, count, chain) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -120,9 +126,14 @@ class KeyStore:
         self._readers = readers
 
     @property
-    def connections(self) -> tuple[Writer, Readers]:
-        """Lend the connections to a store of other columns of the same file."""
-        return self._writer, self._readers
+    def writer(self) -> Writer:
+        """Return the one writer, for the stores of this service that hold other rows."""
+        return self._writer
+
+    @property
+    def readers(self) -> Readers:
+        """Return the readers, likewise."""
+        return self._readers
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -130,6 +141,8 @@ class KeyStore:
         """Open *path*, making it if it is missing, and close it afterwards."""
         connection = open_database(path, SCHEMA)
         connection.execute(SECURE_DELETE)
+        with contextlib.suppress(OperationalError):  # a full disk: another time
+            connection.execute(FORGET_THE_WAL)
         async with contextlib.AsyncExitStack() as stack:
             writer = Writer(connection, checkpoints=True)
             stack.push_async_callback(writer.close)
@@ -169,13 +182,13 @@ class KeyStore:
                 db.execute(SET_SPAN, (span.start_ms, span.end_ms, span.number))
             db.executemany(ADD, map(_new_row, new))
             db.execute(RAISE_VERSION, (now,))
-            write_notes(db, [(who, "rotate", moved[0].number, 1)], now)
+            add_notes(db, [(who, "rotate", moved[0].number, 1)], now)
 
         await self._writer.transact(work)
 
     async def note(self, notes: Sequence[Note], now: Millis) -> None:
         """Add *notes* to the audit trail."""
-        await self._writer.transact(lambda db: write_notes(db, notes, now))
+        await self._writer.transact(lambda db: add_notes(db, notes, now))
 
     async def notes(self, after: int, count_max: int) -> tuple[AuditRow, ...]:
         """Return the trail's rows behind number *after*."""
@@ -192,6 +205,11 @@ class KeyStore:
             )
             for row in rows
         )
+
+    async def trail_begins(self) -> tuple[int, bytes]:
+        """Return the number and chain of the row behind which the trail goes on."""
+        row = await self._readers.row(TRAIL_BEGINS)
+        return (0, BEFORE_THE_FIRST) if row is None else (row[0], row[1])
 
     async def newest(self, count_max: int) -> tuple[Millis, tuple[HeldEpoch, ...]]:
         """Return the list's version and the newest epochs, in order."""
@@ -232,9 +250,10 @@ def _held(row: Any) -> HeldEpoch:
     return HeldEpoch(_public(row), salt_gone_ms=row[5], record_gone_ms=row[6])
 
 
-def write_notes(db: Connection, notes: Sequence[Note], now: Millis) -> None:
+def add_notes(db: Connection, notes: Sequence[Note], now: Millis) -> None:
     """Add *notes* to the audit trail, inside a transaction."""
-    number, chain = db.execute(LAST_NOTE).fetchone() or (0, BEFORE_THE_FIRST)
+    last = db.execute(LAST_NOTE).fetchone() or db.execute(TRAIL_BEGINS).fetchone()
+    number, chain = last or (0, BEFORE_THE_FIRST)
     for note in notes:
         number += 1
         fields = (number, now, *note)

@@ -32,6 +32,7 @@ class Purpose(StrEnum):
     RECORD = "record"
     ADDRESS = "address"
     SALT = "salt"
+    COPY = "copy"  # all of keys.db, once more
 
 
 class Vault:

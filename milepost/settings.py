@@ -195,17 +195,23 @@ SETTINGS: dict[str, Setting] = {
         readers=(KEYS,),
         default="30d",
     ),
+    "MASTER_KEY": Setting(
+        meaning="32 bytes in hex under which the key server's secrets are wrapped",
+        readers=(KEYS,),
+        secret=True,
+    ),
+    "KEYS_BACKUP": Setting(
+        meaning="folder for encrypted copies of the keys, one a day and after each rotation by "
+        "hand; empty: none are made by themselves",
+        readers=(KEYS,),
+        default="",
+    ),
     "KEYS_BACKUP_DAYS": Setting(
         meaning="days after which a backup of the keys has expired",
         readers=(KEYS,),
         default="2",
         low=1,
         high=366,
-    ),
-    "MASTER_KEY": Setting(
-        meaning="32 bytes in hex under which the key server's secrets are wrapped",
-        readers=(KEYS,),
-        secret=True,
     ),
     "FLEET": Setting(
         meaning="the fleet.json of a running `milepost dev`",

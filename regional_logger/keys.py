@@ -4,6 +4,7 @@ Neither is ever waited for by a visitor.  The list is cached on disk, for there
 is nothing secret in it, so that a cold start works without the key server.
 """
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import orjson
 from milepost.batch import hex_bytes
 from milepost.client import Client
 from milepost.clock import Clock
-from milepost.epochs import SALT_BYTES, verify_list
-from milepost.errors import RejectedError
+from milepost.epochs import SALT_BYTES, EpochList, verify_list
+from milepost.errors import RejectedError, ServiceError
 from milepost.logs import get_log
 from milepost.vocabulary import Epoch, Millis, Salt
 from regional_logger.keyring import HeldSalt, Keyring
@@ -22,6 +23,7 @@ from regional_logger.keyring import HeldSalt, Keyring
 log = get_log(__name__)
 
 LIST_WAIT_SECONDS = 25.0
+SALT_WAIT_SECONDS = 2.0
 SALT_LEAD_MS_MAX = 5 * 60 * 1000
 
 
@@ -59,7 +61,10 @@ class KeyFollower:
         if document is None:
             return
         listed = verify_list(document, self._identity)
+        salts = await self._salts_under(listed)
         if self._keyring.take_list(listed):
+            if salts:
+                self._keyring.take_salts(salts, self._clock.now())
             self.document = document
             self._write_cache(orjson.dumps(document))
             log.info("keys.list_taken", version=listed.version, epochs=len(listed.epochs))
@@ -71,9 +76,28 @@ class KeyFollower:
         self._tell_if_outside(now)
         if not self._keyring.needs_salts(now, self._lead_ms(now)):
             return
+        self._keyring.take_salts(await self._fetch_salts(), now)
+
+    async def _salts_under(self, listed: EpochList) -> list[HeldSalt]:
+        """Return the salts that come with a new list, when it begins another epoch at once.
+
+        Taken together, list and salt leave no moment under the new epoch without a
+        hash.  The list does not wait for long: `follow_salts` gets what is missing.
+        """
+        epoch = listed.at(self._clock.now())
+        if epoch is None or self._keyring.salt_of(epoch) is not None:
+            return []
+        try:
+            async with asyncio.timeout(SALT_WAIT_SECONDS):
+                return await self._fetch_salts()
+        except (ServiceError, TimeoutError) as error:
+            log.warning("keys.salts_later", reason=str(error))
+            return []
+
+    async def _fetch_salts(self) -> list[HeldSalt]:
         answer = await self._client.get("/v1/salts")
         try:
-            salts = [
+            return [
                 HeldSalt(
                     Epoch(int(entry["epoch"])),
                     Millis(int(entry["end_ms"])),
@@ -84,7 +108,6 @@ class KeyFollower:
         except (KeyError, TypeError, ValueError) as error:
             msg = "the key server's salts cannot be read"
             raise RejectedError(msg) from error
-        self._keyring.take_salts(salts, now)
 
     def _tell_if_outside(self, now: Millis) -> None:
         """Say when the clock enters or leaves what the list covers."""

@@ -1,6 +1,7 @@
 """`/v1/destroy` and `/v1/receipts`: destroying by hand, and what has been destroyed."""
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -22,9 +23,14 @@ NUMBER_MAX = 10**15
 
 
 def add_destruction(
-    app: web.Application, destroyer: Destroyer, trail: AuditTrail, identity: bytes
+    app: web.Application,
+    destroyer: Destroyer,
+    trail: AuditTrail,
+    identity: bytes,
+    *,
+    changed: Callable[[], Awaitable[None]],
 ) -> None:
-    """Add the routes."""
+    """Add the routes; *changed* hears when something was destroyed by hand."""
 
     async def prospect(request: web.Request) -> web.Response:
         CALLS.labels("destroy").inc()
@@ -41,6 +47,7 @@ def add_destruction(
         if force is not None:
             force = _number(force, "force_clicks")
         receipt = await destroyer.by_hand(_order(told), force, principal_of(request).name)
+        await changed()
         return json_response({"receipt": orjson.loads(receipt)})
 
     async def receipts(request: web.Request) -> web.Response:

@@ -14,7 +14,7 @@ from typing import Any
 from key_server.audit import DESTROY_RECORD, DESTROY_SALT
 from key_server.destruction.rules import Order, Standing
 from key_server.periods import Span
-from key_server.store import RAISE_VERSION, KeyStore, write_notes
+from key_server.store import RAISE_VERSION, KeyStore, add_notes
 from milepost.receipts import What
 from milepost.sqlite import Connection
 from milepost.vocabulary import Epoch, Millis
@@ -79,7 +79,7 @@ class DestructionStore:
     """The rows of keys.db that destruction changes."""
 
     def __init__(self, store: KeyStore) -> None:
-        self._writer, self._readers = store.connections
+        self._writer, self._readers = store.writer, store.readers
 
     async def held(self, moment: Millis) -> tuple[Standing, ...]:
         """Return the oldest epochs that were over at *moment* and have something left."""
@@ -113,7 +113,7 @@ class DestructionStore:
             done = [order for order in orders if _destroy(db, order, witness, moment, now)]
             if done:
                 notes = [(who, NOTED[order.what], order.epoch, 1) for order in done]
-                write_notes(db, notes, now)
+                add_notes(db, notes, now)
                 db.execute(RAISE_VERSION, (now,))
             return done
 

@@ -1,4 +1,4 @@
-"""`milepost keys`: the epochs and their states."""
+"""`milepost keys`: the epochs and their states, and what can be done to them."""
 
 import asyncio
 from typing import Any
@@ -6,18 +6,15 @@ from typing import Any
 import click
 
 from milepost.cli.group import Surroundings, example, fleet_option
+from milepost.cli.keys_audit import audit_keys
+from milepost.cli.keys_copies import backup_keys, init_keys, recover_keys, rewrap_keys
 from milepost.cli.keys_destroy import destroy, receipts
-from milepost.cli.output import emit_json, emit_table, moment
+from milepost.cli.keys_epochs import export_public, rotate_keys
+from milepost.cli.keys_shown import COLUMNS, shown
+from milepost.cli.output import emit_json, emit_table
 from milepost.cli.places import Central, ask, find
-from milepost.cli.serve import become, command_of
 from milepost.client import Client
-
-COLUMNS = {"epoch": "EPOCH", "state": "STATE", "start": "BEGINS", "end": "ENDS", "key": "KEY"}
-
-
-def shown(epoch: dict[str, Any]) -> dict[str, Any]:
-    """Return *epoch* as a row of the table."""
-    return {**epoch, "start": moment(epoch["start_ms"]), "end": moment(epoch["end_ms"])}
+from milepost.clock import SystemClock
 
 
 @click.group(epilog=example("milepost keys list"))
@@ -25,26 +22,12 @@ def keys() -> None:
     """Look after the key server."""
 
 
-@keys.command(
-    "init",
-    epilog=example(
-        "MILEPOST_DATA=/data MILEPOST_MASTER_KEY_FILE=/run/master.key milepost keys init"
-    ),
-)
-def init_keys() -> None:
-    """Make the key server's identity and first epochs, and print the identity.
-
-    Reads the key server's settings from the environment. What is there already stays as it is.
-    """
-    become(command_of("keys", "init"))
-
-
 @keys.command("list", epilog=example("milepost keys list --json"))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @fleet_option
 @click.pass_obj
 def list_keys(here: Surroundings, *, as_json: bool) -> None:
-    """Show all epochs, and how far along each is."""
+    """Show all epochs, how far along each is, and what it can still open."""
 
     async def question(client: Client) -> Any:
         return await client.get("/v1/states")
@@ -54,8 +37,12 @@ def list_keys(here: Surroundings, *, as_json: bool) -> None:
         emit_json(answer["epochs"])
         return
     click.echo(f"identity {answer['identity']}")
-    emit_table(COLUMNS, [shown(epoch) for epoch in answer["epochs"]], "no epochs yet")
+    now = SystemClock().now()
+    emit_table(COLUMNS, [shown(epoch, now) for epoch in answer["epochs"]], "no epochs yet")
 
 
-for command in (destroy, receipts):
+for command in (
+    *(init_keys, rotate_keys, export_public, audit_keys),
+    *(backup_keys, recover_keys, rewrap_keys, destroy, receipts),
+):
     keys.add_command(command)

@@ -122,14 +122,17 @@ async def test_a_link_is_removed(run: Run, answers: Answers) -> None:
 
 async def test_epochs_are_listed(run: Run, answers: Answers) -> None:
     """With times that people can read, and the identity that edges are configured with."""
-    epoch = {"epoch": 7, "state": "active", "start_ms": 0, "end_ms": 86_400_000, "key": "ab"}
+    span = {"start_ms": 0, "end_ms": 86_400_000}
+    gone = {"salt_gone_ms": None, "record_gone_ms": None}
+    epoch = {"epoch": 7, "state": "active", "key": "ab", **span, **gone}
     answers.told["GET /v1/states"] = {"identity": "cd" * 32, "version": 1, "epochs": [epoch]}
     result = await run("keys", "list")
 
     lines = result.output.splitlines()
     assert lines[0] == "identity " + "cd" * 32
     assert lines[2].split() == [
-        *("7", "active", "1970-01-01", "00:00:00Z", "1970-01-02", "00:00:00Z", "ab")
+        *("7", "active", "1970-01-01", "00:00:00Z", "1970-01-02", "00:00:00Z"),
+        *("salt,", "records", "-", "ab"),
     ]
 
 

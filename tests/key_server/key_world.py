@@ -14,6 +14,8 @@ from aiohttp.test_utils import TestClient
 from key_server.api import KeyServer, key_server_app
 from key_server.audit import AuditTrail
 from key_server.board import Board
+from key_server.copies.copier import Copier
+from key_server.copies.place import FolderPlace
 from key_server.destruction.destroyer import Destroyer
 from key_server.destruction.guard import Asker
 from key_server.destruction.rules import Limits
@@ -99,6 +101,7 @@ class World:
     macs: MacKeys = field(default_factory=lambda: MACS)
     limits: Limits = field(default_factory=lambda: LIMITS)
     asker: Asker | None = None
+    copies: Path | None = None
 
     @property
     def database(self) -> Path:
@@ -130,6 +133,15 @@ class World:
                 trail=AuditTrail(store, self.clock),
                 macs=self.macs,
                 destroyer=destroyer,
+                copier=Copier(
+                    store,
+                    self.vault,
+                    issuer,
+                    place=FolderPlace(self.copies) if self.copies else None,
+                    keep_days=2,
+                    clock=self.clock,
+                    entropy=self.entropy,
+                ),
             )
 
     async def connect(self, connect: Connect, server: KeyServer) -> TestClient[Any, Any]:

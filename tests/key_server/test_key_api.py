@@ -204,7 +204,8 @@ async def test_states_show_every_epoch_and_nothing_secret(
     states = [epoch["state"] for epoch in told["epochs"]]
     assert states[:4] == ["past", "past", "active", "ahead"]
     assert set(states[4:]) == {"ahead"}
-    assert set(told["epochs"][0]) == {"epoch", "state", "start_ms", "end_ms", "key"}
+    fields = {"epoch", "state", "start_ms", "end_ms", "key", "salt_gone_ms", "record_gone_ms"}
+    assert set(told["epochs"][0]) == fields
     assert told["version"] == shown.version
     assert told["identity"] == server.issuer.identity.hex()
 

@@ -110,7 +110,7 @@ async def test_a_reader_in_the_way_only_delays(world: World) -> None:
         reader = sqlite.connect_read_only(world.database)
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM epoch").fetchone()
-        server.store.connections[0]._connection.execute("PRAGMA busy_timeout=10")
+        server.store.writer._connection.execute("PRAGMA busy_timeout=10")
         world.clock.move(SALT_DUE_MS)
         await server.destroyer.look()
         assert not server.destroyer.emptied

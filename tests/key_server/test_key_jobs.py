@@ -21,9 +21,7 @@ async def test_the_schedule_makes_what_becomes_due(world: World) -> None:
     """Without being told that a day has passed."""
     async with world.open() as server:
         board = server.issuer.board
-        jobs = asyncio.create_task(
-            run_jobs(server.issuer, server.trail, server.destroyer, world.period, SystemClock())
-        )
+        jobs = asyncio.create_task(run_jobs(server, world.period, SystemClock()))
         world.clock.move(DAY_MS)
         before = board.shown
         after = await board.wait_for_other({before.etag}, 5)
@@ -63,6 +61,4 @@ async def test_a_broken_promise_ends_the_process(
         monkeypatch.setattr(Issuer, "look", fail)
         with pytest.raises(InvariantError):
             async with asyncio.timeout(5):
-                await run_jobs(
-                    server.issuer, server.trail, server.destroyer, world.period, SystemClock()
-                )
+                await run_jobs(server, world.period, SystemClock())

@@ -142,7 +142,7 @@ def test_asking_an_aggregator_needs_a_token() -> None:
     alone, beside = Config.from_env(GOOD), Config.from_env(GOOD | url | {"MILEPOST_TOKEN": "t"})
 
     assert (alone.aggregator_url, beside.aggregator_url) == ("", "http://127.0.0.1:9")
-    assert alone.limits == LIMITS
+    assert alone.keys.limits == LIMITS
 
 
 def test_init_needs_no_tokens_and_no_listener() -> None:
@@ -287,5 +287,5 @@ def test_an_unknown_command_shows_the_usage(tmp_path: Path) -> None:
     ended = run(environment(tmp_path), "innit")
 
     assert ended.returncode == 2
-    assert ended.stderr == "usage: python -m key_server [init | check]\n"
+    assert ended.stderr.startswith("usage: python -m key_server [check | init")
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,1 @@
+"""Copies of the keys: made every day, deleted on time, started from when the keys are lost."""

@@ -1,0 +1,84 @@
+"""Where copies are put.
+
+A folder for now.  An object store needs the same three verbs, and nothing else
+of this package knows where a copy goes.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Protocol
+
+from key_server.copies.names import DRAFT
+from milepost.errors import UnavailableError
+
+
+class Place(Protocol):
+    """Holds copies by name."""
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep *content* under *name*, whole or not at all, and durably."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all that is kept."""
+
+    def delete(self, name: str) -> None:
+        """Keep *name* no longer; it may have gone already."""
+
+
+class FolderPlace:
+    """A folder, made when it is first used and readable by its owner alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a draft, sync it, give it its name, sync the folder."""
+        draft = self._folder / (name + DRAFT)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_whole(draft, content)
+            draft.replace(self._folder / name)
+            sync_folder(self._folder)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise UnavailableError(self._words(error)) from error
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all files in the folder."""
+        try:
+            return tuple(path.name for path in self._folder.iterdir())
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise UnavailableError(self._words(error)) from error
+
+    def delete(self, name: str) -> None:
+        """Remove the file, durably."""
+        try:
+            (self._folder / name).unlink(missing_ok=True)
+            sync_folder(self._folder)
+        except OSError as error:
+            raise UnavailableError(self._words(error)) from error
+
+    def _words(self, error: OSError) -> str:
+        return f"copies of the keys in {self._folder}: {error.strerror or error}"
+
+
+def write_whole(path: Path, content: bytes, *, new: bool = False) -> None:
+    """Write *content* to *path*, for its owner alone, and sync it; with *new*, replace nothing."""
+    mode = os.O_EXCL if new else os.O_TRUNC
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | mode, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
