@@ -42,7 +42,8 @@ log = get_log(__name__)
 
 HASH_RATE = Rate(per_second=10.0, burst=100)
 # All IPv4 addresses would take ten days, longer than a daily epoch's salt lives.  An hour without
-# salts at a thousand visits a second is made up for in twelve minutes.
+# salts at a thousand visits a second is made up for in twelve minutes if a call is full; a quick
+# disk makes batches of one or two records, so calls take many boxes.
 HASHED_RATE = Rate(per_second=5_000.0, burst=ITEMS_MAX * RECORDS_MAX, what="addresses")
 ADDRESSES_RATE = Rate(per_second=1.0, burst=10)
 

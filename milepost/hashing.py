@@ -21,7 +21,7 @@ from milepost.visitor import HASH_BYTES
 from milepost.vocabulary import BatchId, VisitorHash
 from milepost.wire import box_from, header_from, header_json
 
-ITEMS_MAX = 64
+ITEMS_MAX = 256
 BODY_BYTES_MAX = 1 << 20
 ITEM_BYTES_MAX = 256 << 10  # a thousand addresses and the longest tally need less
 ERROR_CHARS_MAX = 300

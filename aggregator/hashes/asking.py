@@ -19,7 +19,7 @@ from aggregator.pace import pause_seconds
 from milepost.client import Client
 from milepost.clock import Clock, Entropy
 from milepost.errors import ServiceError
-from milepost.hashing import Fault, Hashes, Item, Unanswered, parse_hashes
+from milepost.hashing import ITEMS_MAX, Fault, Hashes, Item, Unanswered, parse_hashes
 from milepost.logs import get_log
 from milepost.vocabulary import BatchId
 
@@ -27,7 +27,7 @@ log = get_log(__name__)
 
 EVERY_SECONDS = 1.0
 MORE_SECONDS = 0.1  # between calls; the key server would not take more than ten a second
-BOXES_MAX = 20  # in one call; their hashes are one transaction
+BOXES_MAX = ITEMS_MAX  # in one call, as far as they fit; most hold an address or two
 LOOKED_AT_MAX = 1_000
 BEGINNING = BatchId(b"")
 

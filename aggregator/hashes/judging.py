@@ -14,6 +14,7 @@ from milepost.hashing import ITEM_BYTES_MAX, Fault, Hashes, Item, Unanswered
 from milepost.vocabulary import BatchId, Epoch, Millis
 
 CALL_BYTES_MAX = 512 << 10  # half of what the key server takes
+CALL_RECORDS_MAX = 20_000  # of the batches in one call; their hashes are one transaction
 HEADER_BYTES = 400  # at most, without the tally
 REST_MS_MIN, REST_MS_MAX, DOUBLINGS_MAX = 5_000, 10 * 60 * 1000, 16
 RESTING_MAX = 100_000
@@ -68,11 +69,12 @@ class Resting:
 
 def fitting(items: Sequence[Item]) -> int:
     """Return how many of *items*, from the first on, go into one call; at least one."""
-    room = CALL_BYTES_MAX
+    room, records = CALL_BYTES_MAX, CALL_RECORDS_MAX
     for place, item in enumerate(items):
         if not too_large(item):
             room -= HEADER_BYTES + len(item.header.tally) + len(item.box) * 4 // 3 + 4
-        if room < 0 and place:
+            records -= item.header.count
+        if min(room, records) < 0 and place:
             return place
     return len(items)
 

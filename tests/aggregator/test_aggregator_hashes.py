@@ -1,5 +1,6 @@
 """Visitor hashes that come late: by way of the key server, each once, whatever fails."""
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from aggregator.hashes.judging import (
     CALL_BYTES_MAX,
+    CALL_RECORDS_MAX,
     REST_MS_MAX,
     GivenUp,
     Kept,
@@ -284,8 +286,10 @@ def test_a_call_is_as_large_as_the_key_server_takes() -> None:
     """At least one box, and no more than fit; what nobody takes has no weight."""
     half = an_item(bytes(CALL_BYTES_MAX // 3))
     huge = an_item(bytes(ITEM_BYTES_MAX + 1))
+    long = Item(replace(a_header(1), count=CALL_RECORDS_MAX // 2), b"x")
 
     assert fitting([half, half, half, half]) == 2
+    assert fitting([long, long, long]) == 2
     assert fitting([huge, huge, half]) == 3
     assert fitting([an_item(b"x")] * 20) == 20
     assert fitting([]) == 0
