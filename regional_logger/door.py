@@ -13,9 +13,10 @@ from milepost.clock import Clock
 from milepost.logs import get_log
 from milepost.vocabulary import Region
 from regional_logger.decide import Decision, Rules, decide
-from regional_logger.front import PAGE_HEADERS, REDIRECT_HEADERS, SERVER_NAME, Admitted, Front
+from regional_logger.front import PAGE_HEADERS, REDIRECT_HEADERS, Admitted, Front
 from regional_logger.journal import Journal
 from regional_logger.keyring import Keyring
+from regional_logger.longway import SERVER_NAME
 from regional_logger.remember import Visit, client_address, remember
 from regional_logger.waiting import Pending
 

@@ -20,6 +20,10 @@ COMMIT_FAILURES = Counter(
 REFUSED_CONNECTIONS = Counter(
     "milepost_connections_refused_total", "Visitors' connections closed because there were too many"
 )
+UNFINISHED = Counter(
+    "milepost_connections_unfinished_total",
+    "Visitors' connections closed because a request, or reading its answer, took too long",
+)
 DISK_USED = Gauge("milepost_disk_used_ratio", "How full the disk under the log is, 0 to 1")
 QUEUED = Gauge("milepost_queue_records", "Records that wait in memory for the log")
 STREAMS = Counter("milepost_streams_opened_total", "Streams begun since the process started")
