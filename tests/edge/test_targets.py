@@ -15,6 +15,7 @@ from regional_logger.targets import (
     own_host,
     read_hosts,
     read_lines,
+    without_port,
 )
 from tests.edge.kit import NOON
 from tests.edge.links_world import a_link
@@ -123,6 +124,25 @@ def test_the_host_that_the_visit_names_is_this_service(host: str, raw: str, same
     decision = told(raw, host, Rules(find_link=nothing))
 
     assert (decision.refusal == "own") is same
+
+
+pieces = st.sampled_from(
+    [
+        *("/e/", "/e,x/", "/", "//", "http://", "HTTPS:/", "e", "promo", "a.example/b", "%65", "."),
+        *("click.example", "Click.EXAMPLE.", "other.example:1", "dev.example:8080", "?", ":443"),
+    ]
+)
+
+
+@given(st.lists(pieces, max_size=24), st.sampled_from([HERE, "CLICK.example.:80", "x", ""]))
+def test_no_prefix_leads_to_this_service(parts: list[str], host: str) -> None:
+    """However its names and its prefixes stand in one another."""
+    decision = told("/e/" + "".join(parts), host)
+
+    authority = canonical(decision.target.split("/")[2]) if decision.target else ""
+    assert authority != canonical(host) or not authority
+    assert without_port(authority) != "other.example"
+    assert authority != "dev.example:8080"
 
 
 def test_the_outermost_arguments_count() -> None:
