@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from milepost.links import Link
 from milepost.record import LINK, ORPHAN, PREFIX
@@ -132,9 +133,9 @@ def _root(host: str, rules: Rules) -> Decision:
     url = rules.root_url
     if not url:
         return _ABOUT
-    authority, _, path = url.partition("://")[2].partition("/")
-    name = canonical(authority)
-    if path.partition("?")[0] == "" and (name == canonical(host) or rules.is_own_host(name)):
+    parts = urlsplit(url)
+    name = canonical(parts.netloc.rpartition("@")[2])
+    if parts.path in {"", "/"} and (name == canonical(host) or rules.is_own_host(name)):
         return _ABOUT
     return Decision(status=FOUND, target=url)
 

@@ -222,6 +222,7 @@ def test_root_leads_where_it_is_told_but_not_to_itself() -> None:
     assert at_root("") == (200, "", None)
     assert at_root("https://click.example") == (200, "", None)
     assert at_root("https://Click.example/") == (200, "", None)
+    assert at_root("https://me@click.example?x") == (200, "", None)
     assert at_root("http://other.example:90/?x") == (200, "", None)
 
 
