@@ -125,7 +125,7 @@ def _follow_prefix(raw_target: str, host: str, rules: Rules) -> Decision:
     if rules.is_banned is not None and rules.is_banned(name):
         return _BANNED
     oddity = TRAILING_SPACE if target[-3:] == "%20" else None
-    return Decision(FOUND, PREFIX, target, "", None, arguments, oddity)
+    return Decision(FOUND, PREFIX, target, "", None, arguments, oddity=oddity)
 
 
 def _root(host: str, rules: Rules) -> Decision:

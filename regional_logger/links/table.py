@@ -62,7 +62,7 @@ class LinkTable:
         self._hosts = Counter(canonical(link.host) for link in by_id.values())
 
     def has_host(self, name: str) -> bool:
-        """Tell whether a link, also a disabled one, names the host *name*, which is canonical."""
+        """Tell whether a link names the host *name*, which is canonical."""
         return name in self._hosts
 
     def find(self, host: str, path: str) -> Link | None:
