@@ -55,11 +55,13 @@ async def main(config: Config, number: int) -> None:
         ear.start(journal.turn_over)
         if not await ear.begun():
             return
-        door = parts.door_of(config, table, keyring, journal)
+        bans = parts.bans_of(config)
+        door = parts.door_of(config, parts.rules_of(config, table, bans), keyring, journal)
         await listen(stack, door.server(), config.public, shared=True)
         pipe.tell(Serving())
         loops = [
             journal.watch(),
+            *parts.watch_bans(bans),
             ear.until_end(),
             repeat(CLOCK, TELL_SECONDS, "counts", tell_counts),
         ]

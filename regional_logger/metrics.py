@@ -2,8 +2,16 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from regional_logger.decide import ODDITIES, REFUSALS
+
 VISITS = Counter(
     "milepost_visits_total", "Visits served, by what became of their record", ["outcome"]
+)
+REFUSED = Counter(
+    "milepost_visits_refused_total", "Visits answered with an error and not recorded", ["reason"]
+)
+ODD_TARGETS = Counter(
+    "milepost_odd_targets_total", "Prefix redirects to a target that looks wrong", ["oddity"]
 )
 LATE = Counter("milepost_records_late_total", "Records whose answer left before their commit")
 COMMIT_SECONDS = Histogram(
@@ -32,3 +40,5 @@ RETIRED = Counter("milepost_streams_retired_total", "Streams deleted after ackno
 ACCEPTED = VISITS.labels("accepted")
 SHED = VISITS.labels("shed")
 EXCLUDED = VISITS.labels("excluded")
+REFUSED_FOR = {reason: REFUSED.labels(reason) for reason in REFUSALS}
+ODD = {oddity: ODD_TARGETS.labels(oddity) for oddity in ODDITIES}

@@ -21,6 +21,7 @@ from milepost.service import Loop, listen
 from milepost.tokens import TokenBook
 from milepost.vocabulary import LifeId
 from regional_logger.app import private_app
+from regional_logger.bans import LOOK_SECONDS, BanFile
 from regional_logger.bell import Bell
 from regional_logger.config import Config
 from regional_logger.decide import Rules
@@ -39,6 +40,7 @@ from regional_logger.replication import Keeper
 from regional_logger.retire import Retirement, remove_stillborn
 from regional_logger.shelf import Shelf
 from regional_logger.stream import Origin
+from regional_logger.targets import OwnHosts
 
 CLOCK = SystemClock()
 BACKOFF_SECONDS_MAX = 10.0
@@ -132,11 +134,36 @@ async def journal_of(
     return journal
 
 
-def door_of(config: Config, table: LinkTable, keyring: Keyring, journal: Journal) -> Door:
+def bans_of(config: Config) -> BanFile | None:
+    """Return the ban file, read for the first time, if there is to be one."""
+    if config.ban_file is None:
+        return None
+    bans = BanFile(config.ban_file)
+    bans.look()
+    return bans
+
+
+def watch_bans(bans: BanFile | None) -> list[Loop]:
+    """Return the loop that reads the ban file again."""
+    return [] if bans is None else [repeat(CLOCK, LOOK_SECONDS, "bans", bans.step)]
+
+
+def rules_of(config: Config, table: LinkTable, bans: BanFile | None) -> Rules:
+    """Return what this edge decides by."""
+    return Rules(
+        find_link=table.find,
+        is_own_host=OwnHosts(config.hosts, table.has_host).holds,
+        is_allowed=config.allowed_targets.holds if config.allowed_targets else None,
+        is_banned=None if bans is None else bans.holds,
+        root_url=config.root_url,
+    )
+
+
+def door_of(config: Config, rules: Rules, keyring: Keyring, journal: Journal) -> Door:
     """Return what answers visitors."""
     return Door(
         region=config.region,
-        rules=Rules(find_link=table.find),
+        rules=rules,
         keyring=keyring,
         journal=journal,
         clock=CLOCK,

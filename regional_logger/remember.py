@@ -95,6 +95,7 @@ def remember(
         source_kind=source_kind if source else None,
         ulid=ulid,
         arguments=decision.arguments,
+        oddity=decision.oddity,
         opt_out=True if opted_out else None,
         cut=",".join(cut) or None,
         host=_clean(visit.host)[:HOST_CHARS_MAX],

@@ -32,12 +32,14 @@ async def main(config: Config) -> None:
         await parts.listen_privately(
             stack, config, shelf=shelf, bell=bell, reasons=lambda: parts.reasons_of(keyring, feed)
         )
-        door = parts.door_of(config, table, keyring, journal)
+        bans = parts.bans_of(config)
+        door = parts.door_of(config, parts.rules_of(config, table, bans), keyring, journal)
         await listen(stack, door.server(), config.public)
         stack.callback(bell.close)
         back = BACKOFF_SECONDS_MAX
         loops = [
             journal.watch(),
+            *parts.watch_bans(bans),
             *parts.housekeeping(config, shelf=shelf, writing=journal, litestream=litestream),
             repeat(
                 CLOCK, parts.LIST_SECONDS, "keys.list", keys.follow_list, backoff_seconds_max=back

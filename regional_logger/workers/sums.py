@@ -17,6 +17,8 @@ from regional_logger.workers.messages import Sample
 # What happens in workers.  Everything else happens in the parent.
 TOLD = (
     metrics.VISITS,
+    metrics.REFUSED,
+    metrics.ODD_TARGETS,
     metrics.LATE,
     metrics.COMMIT_SECONDS,
     metrics.BATCH_RECORDS,

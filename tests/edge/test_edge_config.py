@@ -26,6 +26,29 @@ def test_good_settings_are_read() -> None:
     assert config.replica_url == "s3://bucket/copies"
 
 
+def test_hosts_are_read_as_they_are_compared() -> None:
+    """Lists of hosts in canonical form; without them, nothing is closed."""
+    config = Config.from_env(
+        {
+            **GOOD,
+            "MILEPOST_HOSTS": "Click.Example. , dev.example:8080,a.example:443",
+            "MILEPOST_ALLOWED_TARGETS": "Media.Example, *.cdn.example",
+            "MILEPOST_BAN_FILE": "/etc/milepost/bans.txt",
+            "MILEPOST_ROOT_URL": "https://example.com/a/",
+        }
+    )
+    bare = Config.from_env(GOOD)
+
+    assert config.hosts == {"click.example", "dev.example:8080", "a.example"}
+    assert config.allowed_targets.holds("media.example:99")
+    assert config.allowed_targets.holds("a.b.cdn.example")
+    assert (str(config.ban_file), config.root_url) == (
+        "/etc/milepost/bans.txt",
+        "https://example.com/a/",
+    )
+    assert (bare.hosts, len(bare.allowed_targets), bare.ban_file) == (frozenset(), 0, None)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -36,6 +59,16 @@ def test_good_settings_are_read() -> None:
         ("REPLICA_URL", "bucket/copies"),
         ("LITESTREAM_SOCKET", ""),
         ("LOG_LEVEL", "LOUD"),
+        ("HOSTS", "click.example,http://click.example"),
+        ("HOSTS", "click.example:99999999"),
+        ("ALLOWED_TARGETS", "a.example:80"),
+        ("ALLOWED_TARGETS", "*"),
+        ("ALLOWED_TARGETS", " , "),
+        ("ROOT_URL", "example.com"),
+        ("ROOT_URL", "javascript:alert(1)"),
+        ("ROOT_URL", "https://example.com/\r\nX: y"),
+        ("ROOT_URL", "https:///path"),
+        ("ROOT_URL", "https://[::1/"),
     ],
 )
 def test_a_bad_setting_is_named(name: str, value: str) -> None:
