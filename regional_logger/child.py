@@ -55,11 +55,13 @@ async def main(config: Config, number: int) -> None:
         ear.start(journal.turn_over)
         if not await ear.begun():
             return
-        door = parts.door_of(config, table, keyring, journal)
+        atlas = await parts.atlas_of(config)
+        door = parts.door_of(config, table, keyring, journal, atlas)
         await listen(stack, door.server(), config.public, shared=True)
         pipe.tell(Serving())
         loops = [
             journal.watch(),
+            *parts.follow_files(atlas),
             ear.until_end(),
             repeat(CLOCK, TELL_SECONDS, "counts", tell_counts),
         ]

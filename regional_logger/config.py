@@ -12,6 +12,7 @@ from milepost.vocabulary import Region
 
 MEGABYTE = 1_000_000
 HOUR_MS = 3_600_000
+GEO_FILES_MAX = 2  # places and networks come apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class Config:
     accept_budget_seconds: float
     addresses: str
     client_ip: str
+    geo_files: tuple[Path, ...]
     queue_records_max: int
     queue_bytes_max: int
     batch_records_max: int
@@ -65,6 +67,7 @@ class Config:
                 accept_budget_seconds=read.integer("ACCEPT_BUDGET_MS") / 1000,
                 addresses=read.text("ADDRESSES"),
                 client_ip=_client_ip(read),
+                geo_files=_geo_files(read),
                 queue_records_max=read.integer("QUEUE_RECORDS_MAX"),
                 queue_bytes_max=read.integer("QUEUE_MB") * MEGABYTE,
                 batch_records_max=read.integer("BATCH_RECORDS_MAX"),
@@ -81,3 +84,11 @@ def _client_ip(read: EnvReader) -> str:
     if not re.fullmatch(r"peer|fly|forwarded:[1-9]", text):
         read.fault("CLIENT_IP", f"want peer, fly, or forwarded:1 to forwarded:9, got {text!r}")
     return text
+
+
+def _geo_files(read: EnvReader) -> tuple[Path, ...]:
+    parts = [part.strip() for part in read.text("GEO_FILE").split(",")]
+    paths = tuple(Path(part).absolute() for part in parts if part)
+    if len(paths) > GEO_FILES_MAX or len(set(paths)) != len(paths):
+        read.fault("GEO_FILE", f"want at most {GEO_FILES_MAX} files, each once")
+    return paths

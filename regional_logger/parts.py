@@ -21,6 +21,7 @@ from milepost.service import Loop, listen
 from milepost.tokens import TokenBook
 from milepost.vocabulary import LifeId
 from regional_logger.app import private_app
+from regional_logger.atlas import Atlas
 from regional_logger.bell import Bell
 from regional_logger.config import Config
 from regional_logger.decide import Rules
@@ -44,6 +45,7 @@ CLOCK = SystemClock()
 BACKOFF_SECONDS_MAX = 10.0
 LIST_SECONDS, SALT_SECONDS, FEED_SECONDS = 0.2, 0.2, 0.5
 RETIRE_SECONDS, PRESSURE_SECONDS = 60.0, 1.0
+GEO_SECONDS = 5.0
 DESCRIPTORS_KEPT = 512
 
 
@@ -132,7 +134,23 @@ async def journal_of(
     return journal
 
 
-def door_of(config: Config, table: LinkTable, keyring: Keyring, journal: Journal) -> Door:
+async def atlas_of(config: Config) -> Atlas | None:
+    """Return what knows where addresses are, if anything is to."""
+    if not config.geo_files:
+        return None
+    atlas = Atlas(config.geo_files)
+    await atlas.refresh()
+    return atlas
+
+
+def follow_files(atlas: Atlas | None) -> list[Loop]:
+    """Return the loop that takes in geo files that have changed."""
+    return [] if atlas is None else [repeat(CLOCK, GEO_SECONDS, "geo", atlas.refresh)]
+
+
+def door_of(
+    config: Config, table: LinkTable, keyring: Keyring, journal: Journal, atlas: Atlas | None
+) -> Door:
     """Return what answers visitors."""
     return Door(
         region=config.region,
@@ -143,6 +161,7 @@ def door_of(config: Config, table: LinkTable, keyring: Keyring, journal: Journal
         addresses=config.addresses,
         client_ip=config.client_ip,
         connections_max=connections_max(),
+        find_place=atlas.find if atlas else None,
     )
 
 

@@ -15,6 +15,7 @@ from milepost.record import Record
 from milepost.visitor import canonical_address, visitor_hash
 from milepost.vocabulary import Millis, Region, Salt
 from regional_logger.decide import Decision
+from regional_logger.place import NOWHERE, FindPlace
 
 FLY_CLIENT_IP, FORWARDED = "Fly-Client-IP", "forwarded:"
 EXPLICIT_TAGS = ("ref", "source", "utm_source")
@@ -84,11 +85,18 @@ def remember(
     region: Region,
     salt: Salt | None,
     addresses: str,
+    find_place: FindPlace | None = None,
 ) -> Memory:
-    """Return what is kept of *visit*; *addresses* is the setting of that name."""
+    """Return what is kept of *visit*; *addresses* is the setting of that name.
+
+    Who opts out is not looked up either.
+    """
     opted_out = _is_one(visit.headers, "Sec-GPC") or _is_one(visit.headers, "DNT")
     canonical = None if opted_out else canonical_address(visit.address)
     hashed = visitor_hash(salt, canonical) if salt and canonical else None
+    place = NOWHERE
+    if find_place is not None and canonical:
+        place = find_place(_whole(canonical, visit.address))
     texts, cut = _texts(visit)
     source, source_kind, ulid = _attribution(visit.raw_target, texts, cut)
     record = Record(
@@ -101,6 +109,9 @@ def remember(
         region=region,
         link=decision.link,
         visitor=hashed,
+        country=place.country,
+        subdivision=place.subdivision,
+        asn=place.asn,
         source=source,
         source_kind=source_kind,
         ulid=ulid,
@@ -116,6 +127,11 @@ def remember(
     )
     wanted = addresses == "all" or (addresses == "missing" and hashed is None)
     return Memory(record, canonical if wanted else None)
+
+
+def _whole(canonical: str, address: str) -> str:
+    """Return the address to look up: IPv4 as it counts, IPv6 with all that its /64 leaves out."""
+    return address.partition("%")[0] if "/" in canonical else canonical
 
 
 def _is_one(headers: CIMultiDictProxy[str], name: str) -> bool:
@@ -140,11 +156,12 @@ def _attribution(
     raw_target: str, texts: dict[str, str], cut: list[str]
 ) -> tuple[str | None, str | None, str | None]:
     """Return where the visit says it comes from, how it says so, and the ULID, if any."""
-    tags = _tags(raw_target) if "?" in raw_target else {}
-    ulid = _value(tags, ULID_TAG, "ulid", cut)
-    for tag in EXPLICIT_TAGS:
-        if tags.get(tag):
-            return _value(tags, tag, "source", cut), "explicit", ulid
+    ulid = None
+    if "?" in raw_target and (tags := _tags(raw_target)):
+        ulid = _value(tags, ULID_TAG, "ulid", cut)
+        for tag in EXPLICIT_TAGS:
+            if tags.get(tag):
+                return _value(tags, tag, "source", cut), "explicit", ulid
     referer = texts.get("referer")
     return referer, "implicit" if referer else None, ulid
 

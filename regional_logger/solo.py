@@ -32,12 +32,14 @@ async def main(config: Config) -> None:
         await parts.listen_privately(
             stack, config, shelf=shelf, bell=bell, reasons=lambda: parts.reasons_of(keyring, feed)
         )
-        door = parts.door_of(config, table, keyring, journal)
+        atlas = await parts.atlas_of(config)
+        door = parts.door_of(config, table, keyring, journal, atlas)
         await listen(stack, door.server(), config.public)
         stack.callback(bell.close)
         back = BACKOFF_SECONDS_MAX
         loops = [
             journal.watch(),
+            *parts.follow_files(atlas),
             *parts.housekeeping(config, shelf=shelf, writing=journal, litestream=litestream),
             repeat(
                 CLOCK, parts.LIST_SECONDS, "keys.list", keys.follow_list, backoff_seconds_max=back

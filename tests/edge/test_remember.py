@@ -12,6 +12,7 @@ from milepost.record import encode_records
 from milepost.visitor import visitor_hash
 from milepost.vocabulary import Millis, Region, Salt
 from regional_logger.decide import Decision
+from regional_logger.place import FindPlace, Place
 from regional_logger.remember import Memory, Visit, client_address, remember
 
 # Of these a query is made that a reader of queries may get wrong.
@@ -31,6 +32,7 @@ def memory_of(
     salt: Salt | None = SALT,
     addresses: str = "missing",
     address: str = "203.0.113.9",
+    find_place: FindPlace | None = None,
 ) -> Memory:
     """Return what is kept of one visit."""
     visit = Visit(
@@ -47,6 +49,7 @@ def memory_of(
         region=Region("dfw"),
         salt=salt,
         addresses=addresses,
+        find_place=find_place,
     )
 
 
@@ -185,6 +188,66 @@ def test_attribution_is_what_a_browser_would_read(query: str) -> None:
     told = [url_search_params(query, tag) for tag in ("ref", "source", "utm_source")]
 
     assert memory_of(f"/p?{query}").record.source == next(filter(None, told), None)
+
+
+def test_a_record_knows_where_it_came_from() -> None:
+    """What is found is kept, and what was asked about is not."""
+    asked: list[str] = []
+
+    def find(address: str) -> Place:
+        asked.append(address)
+        return Place("US", "TX", 64_500)
+
+    record = memory_of(find_place=find).record
+
+    assert (record.country, record.subdivision, record.asn) == ("US", "TX", 64_500)
+    assert asked == ["203.0.113.9"]
+    assert "203.0.113" not in repr(record)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("::FFFF:cb00:7109", "203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2:3:4:5:6"),
+        ("fe80::1%eth0", "fe80::1"),
+    ],
+)
+def test_the_whole_address_is_looked_up(address: str, expected: str) -> None:
+    """A file may know more of it than what a visitor counts as."""
+    asked: list[str] = []
+
+    def find(address: str) -> Place:
+        asked.append(address)
+        return Place()
+
+    memory_of(address=address, find_place=find)
+
+    assert asked == [expected]
+
+
+@pytest.mark.parametrize("header", ["Sec-GPC", "DNT"])
+def test_who_opts_out_is_not_looked_up(header: str) -> None:
+    """Not even the country is kept."""
+
+    def find(_address: str) -> Place:
+        raise AssertionError
+
+    record = memory_of(headers={header: "1"}, find_place=find).record
+
+    assert (record.country, record.subdivision, record.asn) == (None, None, None)
+
+
+@pytest.mark.parametrize("address", ["", "unknown", "/run/socket"])
+def test_what_is_no_address_is_not_looked_up(address: str) -> None:
+    """A peer without one is from nowhere."""
+
+    def find(_address: str) -> Place:
+        raise AssertionError
+
+    assert memory_of(address=address, find_place=find).record.country is None
 
 
 def test_what_is_too_long_is_cut_and_says_so() -> None:
