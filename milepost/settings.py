@@ -130,6 +130,12 @@ SETTINGS: dict[str, Setting] = {
         readers=(EDGE,),
         default="peer",
     ),
+    "GEO_FILE": Setting(
+        meaning="files in MMDB format, at most two, comma-separated, that tell where addresses "
+        "are (country, subdivision, network); empty: nothing is looked up",
+        readers=(EDGE,),
+        default="",
+    ),
     "ADDRESSES": Setting(
         meaning="whose addresses are sealed beside the records: those without a hash, all, none",
         readers=(EDGE,),

@@ -14,6 +14,7 @@ from regional_logger.targets import HostList, own_host, read_hosts
 
 MEGABYTE = 1_000_000
 HOUR_MS = 3_600_000
+GEO_FILES_MAX = 2  # places and networks come apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class Config:
     allowed_targets: HostList
     ban_file: Path | None
     root_url: str
+    geo_files: tuple[Path, ...]
     queue_records_max: int
     queue_bytes_max: int
     batch_records_max: int
@@ -75,6 +77,7 @@ class Config:
                 allowed_targets=_allowed_targets(read),
                 ban_file=_ban_file(read),
                 root_url=_root_url(read),
+                geo_files=_geo_files(read),
                 queue_records_max=read.integer("QUEUE_RECORDS_MAX"),
                 queue_bytes_max=read.integer("QUEUE_MB") * MEGABYTE,
                 batch_records_max=read.integer("BATCH_RECORDS_MAX"),
@@ -133,3 +136,11 @@ def _is_web_address(text: str) -> bool:
         return bool(re.fullmatch(r"https?://[\x21-\x7e]+", text) and urlsplit(text).hostname)
     except ValueError:
         return False
+
+
+def _geo_files(read: EnvReader) -> tuple[Path, ...]:
+    parts = [part.strip() for part in read.text("GEO_FILE").split(",")]
+    paths = tuple(Path(part).absolute() for part in parts if part)
+    if len(paths) > GEO_FILES_MAX or len(set(paths)) != len(paths):
+        read.fault("GEO_FILE", f"want at most {GEO_FILES_MAX} files, each once")
+    return paths

@@ -17,6 +17,7 @@ from regional_logger.front import PAGE_HEADERS, REDIRECT_HEADERS, SERVER_NAME, A
 from regional_logger.journal import Journal
 from regional_logger.keyring import Keyring
 from regional_logger.metrics import ODD, REFUSED_FOR
+from regional_logger.place import FindPlace
 from regional_logger.remember import Visit, client_address, remember
 from regional_logger.waiting import Pending
 
@@ -42,6 +43,7 @@ class Door:
     addresses: str
     client_ip: str
     connections_max: int
+    find_place: FindPlace | None = None  # None: nothing is looked up
 
     def server(self) -> web.Server:
         """Return the server to listen with."""
@@ -101,6 +103,7 @@ class Door:
             region=self.region,
             salt=self.keyring.salt_of(epoch),
             addresses=self.addresses,
+            find_place=self.find_place,
         )
         return self.journal.offer(memory, epoch)
 

@@ -29,6 +29,13 @@ REFUSED_CONNECTIONS = Counter(
     "milepost_connections_refused_total", "Visitors' connections closed because there were too many"
 )
 DISK_USED = Gauge("milepost_disk_used_ratio", "How full the disk under the log is, 0 to 1")
+GEO_FILES_REFUSED = Gauge(
+    "milepost_geo_files_refused",
+    "Geo files that are missing or cannot be read as they are now, in each process",
+)
+PLACE_ERRORS = Counter(
+    "milepost_place_errors_total", "Times that a geo file failed on an address of a visit"
+)
 QUEUED = Gauge("milepost_queue_records", "Records that wait in memory for the log")
 STREAMS = Counter("milepost_streams_opened_total", "Streams begun since the process started")
 UNREADABLE = Gauge(

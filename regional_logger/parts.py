@@ -21,18 +21,14 @@ from milepost.service import Loop, listen
 from milepost.tokens import TokenBook
 from milepost.vocabulary import LifeId
 from regional_logger.app import private_app
-from regional_logger.bans import LOOK_SECONDS, BanFile
 from regional_logger.bell import Bell
 from regional_logger.config import Config
-from regional_logger.decide import Rules
-from regional_logger.door import Door
 from regional_logger.handover import Handover, Source
 from regional_logger.journal import Journal, Limits
 from regional_logger.keyring import Keyring
 from regional_logger.keys import KeyFollower
 from regional_logger.links.feed import FeedFollower, Table
 from regional_logger.links.store import ReplicaStore
-from regional_logger.links.table import LinkTable
 from regional_logger.meter import LifeInfo, Meter
 from regional_logger.pressure import Pressure, Writing
 from regional_logger.readers import ReaderBook
@@ -40,7 +36,6 @@ from regional_logger.replication import Keeper
 from regional_logger.retire import Retirement, remove_stillborn
 from regional_logger.shelf import Shelf
 from regional_logger.stream import Origin
-from regional_logger.targets import OwnHosts
 
 CLOCK = SystemClock()
 BACKOFF_SECONDS_MAX = 10.0
@@ -132,45 +127,6 @@ async def journal_of(
     stack.push_async_callback(journal.close)
     await journal.start()
     return journal
-
-
-def bans_of(config: Config) -> BanFile | None:
-    """Return the ban file, read for the first time, if there is to be one."""
-    if config.ban_file is None:
-        return None
-    bans = BanFile(config.ban_file)
-    bans.look()
-    return bans
-
-
-def watch_bans(bans: BanFile | None) -> list[Loop]:
-    """Return the loop that reads the ban file again."""
-    return [] if bans is None else [repeat(CLOCK, LOOK_SECONDS, "bans", bans.step)]
-
-
-def rules_of(config: Config, table: LinkTable, bans: BanFile | None) -> Rules:
-    """Return what this edge decides by."""
-    return Rules(
-        find_link=table.find,
-        is_own_host=OwnHosts(config.hosts, table.has_host).holds,
-        is_allowed=config.allowed_targets.holds if config.allowed_targets else None,
-        is_banned=None if bans is None else bans.holds,
-        root_url=config.root_url,
-    )
-
-
-def door_of(config: Config, rules: Rules, keyring: Keyring, journal: Journal) -> Door:
-    """Return what answers visitors."""
-    return Door(
-        region=config.region,
-        rules=rules,
-        keyring=keyring,
-        journal=journal,
-        clock=CLOCK,
-        addresses=config.addresses,
-        client_ip=config.client_ip,
-        connections_max=connections_max(),
-    )
 
 
 def shelf_of(stack: contextlib.AsyncExitStack, config: Config) -> Shelf:

@@ -1,5 +1,7 @@
 """The edge's settings."""
 
+from pathlib import Path
+
 import pytest
 
 from milepost.errors import ConfigError
@@ -24,6 +26,14 @@ def test_good_settings_are_read() -> None:
 
     assert (config.region, config.machine) == ("dfw", "148E445b")
     assert config.replica_url == "s3://bucket/copies"
+    assert config.geo_files == ()
+
+
+def test_geo_files_are_named_with_commas() -> None:
+    """Places and networks come as two files."""
+    config = Config.from_env({**GOOD, "MILEPOST_GEO_FILE": "/geo/city.mmdb, /geo/asn.mmdb"})
+
+    assert config.geo_files == (Path("/geo/city.mmdb"), Path("/geo/asn.mmdb"))
 
 
 def test_hosts_are_read_as_they_are_compared() -> None:
@@ -69,6 +79,8 @@ def test_hosts_are_read_as_they_are_compared() -> None:
         ("ROOT_URL", "https://example.com/\r\nX: y"),
         ("ROOT_URL", "https:///path"),
         ("ROOT_URL", "https://[::1/"),
+        ("GEO_FILE", "a.mmdb,b.mmdb,c.mmdb"),
+        ("GEO_FILE", "a.mmdb,./a.mmdb"),
     ],
 )
 def test_a_bad_setting_is_named(name: str, value: str) -> None:
