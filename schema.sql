@@ -261,6 +261,7 @@ CREATE TABLE hit (
     language    INTEGER,
     arguments   INTEGER,
     cut         INTEGER,
+    oddity      INTEGER,
     PRIMARY KEY (batch, idx)
 ) STRICT, WITHOUT ROWID;
 

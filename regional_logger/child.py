@@ -13,6 +13,7 @@ from milepost.service import listen, run_until_told
 from milepost.tie import tie
 from regional_logger import parts
 from regional_logger.config import Config
+from regional_logger.entrance import entrance_of
 from regional_logger.keyring import Keyring
 from regional_logger.links.table import LinkTable
 from regional_logger.parts import CLOCK
@@ -55,11 +56,12 @@ async def main(config: Config, number: int) -> None:
         ear.start(journal.turn_over)
         if not await ear.begun():
             return
-        door = parts.door_of(config, table, keyring, journal)
-        await listen(stack, door.server(), config.public, shared=True)
+        entrance = await entrance_of(config, table=table, keyring=keyring, journal=journal)
+        await listen(stack, entrance.door.server(), config.public, shared=True)
         pipe.tell(Serving())
         loops = [
             journal.watch(),
+            *entrance.loops,
             ear.until_end(),
             repeat(CLOCK, TELL_SECONDS, "counts", tell_counts),
         ]

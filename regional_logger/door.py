@@ -17,6 +17,8 @@ from regional_logger.front import PAGE_HEADERS, REDIRECT_HEADERS, Admitted, Fron
 from regional_logger.journal import Journal
 from regional_logger.keyring import Keyring
 from regional_logger.longway import SERVER_NAME
+from regional_logger.metrics import ODD, REFUSED_FOR
+from regional_logger.place import FindPlace
 from regional_logger.remember import Visit, client_address, remember
 from regional_logger.waiting import Pending
 
@@ -42,6 +44,7 @@ class Door:
     addresses: str
     client_ip: str
     connections_max: int
+    find_place: FindPlace | None = None  # None: nothing is looked up
 
     def server(self) -> web.Server:
         """Return the server to listen with."""
@@ -51,8 +54,10 @@ class Door:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Let in a visit that aiohttp has read, wait if need be, answer."""
+        # Not request.host: without the header that asks the name service, and everybody waits.
+        host = request.headers.get("Host", "")
         decision, pending = self.admit(
-            request.method, request.raw_path, request.host, request.headers, request.remote or ""
+            request.method, request.raw_path, host, request.headers, request.remote or ""
         )
         if pending is not None:
             await pending.over()
@@ -71,7 +76,11 @@ class Door:
         decision = decide(method, raw_target, host, now, self.rules)
         if decision.kind is None:
             self.journal.exclude(now)
+            if decision.refusal is not None:
+                REFUSED_FOR[decision.refusal].inc()
             return Admitted(decision, None)
+        if decision.oddity is not None:
+            ODD[decision.oddity].inc()
         try:
             visit = Visit(
                 time=now,
@@ -95,6 +104,7 @@ class Door:
             region=self.region,
             salt=self.keyring.salt_of(epoch),
             addresses=self.addresses,
+            find_place=self.find_place,
         )
         return self.journal.offer(memory, epoch)
 

@@ -2,8 +2,16 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from regional_logger.decide import ODDITIES, REFUSALS
+
 VISITS = Counter(
     "milepost_visits_total", "Visits served, by what became of their record", ["outcome"]
+)
+REFUSED = Counter(
+    "milepost_visits_refused_total", "Visits answered with an error and not recorded", ["reason"]
+)
+ODD_TARGETS = Counter(
+    "milepost_odd_targets_total", "Prefix redirects to a target that looks wrong", ["oddity"]
 )
 LATE = Counter("milepost_records_late_total", "Records whose answer left before their commit")
 COMMIT_SECONDS = Histogram(
@@ -25,6 +33,13 @@ UNFINISHED = Counter(
     "Visitors' connections closed because a request, or reading its answer, took too long",
 )
 DISK_USED = Gauge("milepost_disk_used_ratio", "How full the disk under the log is, 0 to 1")
+GEO_FILES_REFUSED = Gauge(
+    "milepost_geo_files_refused",
+    "Geo files that are missing or cannot be read as they are now, in each process",
+)
+PLACE_ERRORS = Counter(
+    "milepost_place_errors_total", "Times that a geo file failed on an address of a visit"
+)
 QUEUED = Gauge("milepost_queue_records", "Records that wait in memory for the log")
 STREAMS = Counter("milepost_streams_opened_total", "Streams begun since the process started")
 UNREADABLE = Gauge(
@@ -36,3 +51,5 @@ RETIRED = Counter("milepost_streams_retired_total", "Streams deleted after ackno
 ACCEPTED = VISITS.labels("accepted")
 SHED = VISITS.labels("shed")
 EXCLUDED = VISITS.labels("excluded")
+REFUSED_FOR = {reason: REFUSED.labels(reason) for reason in REFUSALS}
+ODD = {oddity: ODD_TARGETS.labels(oddity) for oddity in ODDITIES}

@@ -23,15 +23,12 @@ from milepost.vocabulary import LifeId
 from regional_logger.app import private_app
 from regional_logger.bell import Bell
 from regional_logger.config import Config
-from regional_logger.decide import Rules
-from regional_logger.door import Door
 from regional_logger.handover import Handover, Source
 from regional_logger.journal import Journal, Limits
 from regional_logger.keyring import Keyring
 from regional_logger.keys import KeyFollower
 from regional_logger.links.feed import FeedFollower, Table
 from regional_logger.links.store import ReplicaStore
-from regional_logger.links.table import LinkTable
 from regional_logger.meter import LifeInfo, Meter
 from regional_logger.pressure import Pressure, Writing
 from regional_logger.readers import ReaderBook
@@ -130,20 +127,6 @@ async def journal_of(
     stack.push_async_callback(journal.close)
     await journal.start()
     return journal
-
-
-def door_of(config: Config, table: LinkTable, keyring: Keyring, journal: Journal) -> Door:
-    """Return what answers visitors."""
-    return Door(
-        region=config.region,
-        rules=Rules(find_link=table.find),
-        keyring=keyring,
-        journal=journal,
-        clock=CLOCK,
-        addresses=config.addresses,
-        client_ip=config.client_ip,
-        connections_max=connections_max(),
-    )
 
 
 def shelf_of(stack: contextlib.AsyncExitStack, config: Config) -> Shelf:

@@ -7,6 +7,7 @@ from milepost.service import listen, run_until_told, sole_holder
 from regional_logger import parts
 from regional_logger.bell import Bell
 from regional_logger.config import Config
+from regional_logger.entrance import entrance_of
 from regional_logger.keyring import Keyring
 from regional_logger.links.table import LinkTable
 from regional_logger.parts import BACKOFF_SECONDS_MAX, CLOCK
@@ -32,12 +33,13 @@ async def main(config: Config) -> None:
         await parts.listen_privately(
             stack, config, shelf=shelf, bell=bell, reasons=lambda: parts.reasons_of(keyring, feed)
         )
-        door = parts.door_of(config, table, keyring, journal)
-        await listen(stack, door.server(), config.public)
+        entrance = await entrance_of(config, table=table, keyring=keyring, journal=journal)
+        await listen(stack, entrance.door.server(), config.public)
         stack.callback(bell.close)
         back = BACKOFF_SECONDS_MAX
         loops = [
             journal.watch(),
+            *entrance.loops,
             *parts.housekeeping(config, shelf=shelf, writing=journal, litestream=litestream),
             repeat(
                 CLOCK, parts.LIST_SECONDS, "keys.list", keys.follow_list, backoff_seconds_max=back

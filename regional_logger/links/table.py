@@ -6,10 +6,12 @@ Rules of this file:
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from milepost.links import ANY_HOST, Link
 from milepost.vocabulary import LinkId
+from regional_logger.targets import canonical
 
 _PORT = re.compile(r":[0-9]{1,5}$")
 
@@ -22,6 +24,7 @@ class LinkTable:
     def __init__(self) -> None:
         self._by_id: dict[LinkId, Link] = {}
         self._by_place: dict[Place, Link] = {}
+        self._hosts: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -34,14 +37,21 @@ class LinkTable:
         """Add *link*, or replace what was held under its id."""
         self.remove(link.id)
         self._by_id[link.id] = link
+        self._hosts[canonical(link.host)] += 1
         if link.enabled:
             self._by_place[link.host, link.path] = link
 
     def remove(self, link_id: LinkId) -> None:
         """Forget a link, if it is there."""
         old = self._by_id.pop(link_id, None)
+        if old is None:
+            return
+        name = canonical(old.host)
+        self._hosts[name] -= 1
+        if not self._hosts[name]:
+            del self._hosts[name]
         # Another link may have taken the place since.
-        if old is not None and self._by_place.get((old.host, old.path)) is old:
+        if self._by_place.get((old.host, old.path)) is old:
             del self._by_place[old.host, old.path]
 
     def replace_all(self, links: Iterable[Link]) -> None:
@@ -49,6 +59,11 @@ class LinkTable:
         by_id = {link.id: link for link in links}
         by_place = {(link.host, link.path): link for link in by_id.values() if link.enabled}
         self._by_id, self._by_place = by_id, by_place
+        self._hosts = Counter(canonical(link.host) for link in by_id.values())
+
+    def has_host(self, name: str) -> bool:
+        """Tell whether a link names the host *name*, which is canonical."""
+        return name in self._hosts
 
     def find(self, host: str, path: str) -> Link | None:
         """Return the link for a visit to *path* of the host named in its header.

@@ -17,6 +17,8 @@ from regional_logger.workers.messages import Sample
 # What happens in workers.  Everything else happens in the parent.
 TOLD = (
     metrics.VISITS,
+    metrics.REFUSED,
+    metrics.ODD_TARGETS,
     metrics.LATE,
     metrics.COMMIT_SECONDS,
     metrics.BATCH_RECORDS,
@@ -24,9 +26,12 @@ TOLD = (
     metrics.REFUSED_CONNECTIONS,
     metrics.STREAMS,
     metrics.QUEUED,
+    metrics.GEO_FILES_REFUSED,
+    metrics.PLACE_ERRORS,
     MALFORMED,
 )
-OF_THE_LIVING = ("milepost_queue_records",)  # a dead worker's queue is no queue
+# What a worker has, and not what it has done: it ends with it.
+OF_THE_LIVING = ("milepost_queue_records", "milepost_geo_files_refused")
 BIRTH = "_created"
 
 Key = tuple[str, tuple[tuple[str, str], ...]]

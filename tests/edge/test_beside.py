@@ -42,8 +42,11 @@ async def test_what_is_short_is_waited_for(beside: Beside) -> None:
     assert await steps_beside(beside, 0.0) == 0
 
 
-async def test_what_is_long_holds_nobody_up(beside: Beside) -> None:
+async def test_what_is_long_holds_nobody_up(
+    beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The loop goes on, and for a while it does not even try to wait."""
+    monkeypatch.setattr(beside_module, "SLOW_SECONDS", 60.0)
     assert await steps_beside(beside, 0.05) > 0
     assert await steps_beside(beside, 0.001) > 0
 

@@ -42,6 +42,17 @@ RULES = Rules(find_link=find)
         ("GET", "/caf\u00e9", 400, None),
         ("GET", "http://click.example/promo", 400, None),
         ("OPTIONS", "*", 400, None),
+        ("OPTIONS", "/e/a b", 400, None),
+        ("GET", "", 400, None),
+        ("GET", "asdf", 400, None),
+        ("GET", "/e/example.com/a\r\nx: y", 400, None),
+        ("GET", "/e/example.com/a\x00", 400, None),
+        ("GET", "/e/example.com/caf\u00e9", 400, None),
+        ("GET", "/e/example.com/a b", 400, None),
+        ("GET", "https://click.example/e/example.com/a", 400, None),
+        ("GET", "click.example:443", 400, None),
+        ("POST", "/e/example.com/a", 302, "prefix"),
+        ("GET", "/e/" + "a" * TARGET_CHARS_MAX, 414, None),
         ("GET", "/" + "a" * TARGET_CHARS_MAX, 414, None),
     ],
 )
@@ -50,6 +61,28 @@ def test_every_visit_gets_its_answer(method: str, raw: str, status: int, kind: s
     decision = decide(method, raw, "click.example", NOON, RULES)
 
     assert (decision.status, decision.kind) == (status, kind)
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "example.org:80", "example.org", "op3.dev"])
+@pytest.mark.parametrize(
+    ("raw", "target"),
+    [
+        ("/e/example.com/p/e.mp3", "https://example.com/p/e.mp3"),
+        ("/e/http://example.com/p/e.mp3", "http://example.com/p/e.mp3"),
+        (f"/e/pg={'0a' * 4}-0a0a-0a0a-0a0a-{'0a' * 6}/a.com/x", "https://a.com/x"),
+    ],
+)
+def test_where_a_prefix_leads_is_the_same_on_every_host(host: str, raw: str, target: str) -> None:
+    """To https unless it says http, whatever it was itself called over."""
+    decision = decide("GET", raw, host, NOON, RULES)
+
+    assert (decision.status, decision.target) == (302, target)
+
+
+@pytest.mark.parametrize("raw", ["/e/a b", "/e/caf\u00e9.example/a", "/a b"])
+def test_what_is_not_printable_is_told_so(raw: str) -> None:
+    """Behind a prefix as elsewhere."""
+    assert "percent-encoded" in decide("GET", raw, "click.example", NOON, RULES).body
 
 
 def test_a_link_redirects_with_its_own_status() -> None:

@@ -105,3 +105,21 @@ def test_the_table_is_what_its_history_says(steps: list[Link | str]) -> None:
     places = {(link.host, link.path): link for link in held.values() if link.enabled}
     assert table._by_place == again._by_place == places
     assert len(table) == len(again) == len(held)
+
+
+def test_the_table_knows_the_hosts_of_its_links() -> None:
+    """For as long as one link names them, however links come and go."""
+    table = LinkTable()
+    one, two = a_link("1", "/x", host="a.example"), a_link("2", "/y", host="a.example")
+    for link in (one, two, a_link("1", "/z", host="A.example:443")):
+        table.put(link)
+
+    table.remove(two.id)
+    assert table.has_host("a.example")
+    table.put(a_link("1", host="b.example"))
+    assert (table.has_host("a.example"), table.has_host("b.example")) == (False, True)
+    table.remove(one.id)
+    table.remove(one.id)
+    assert not table.has_host("b.example")
+    table.replace_all([two])
+    assert table.has_host("a.example")
