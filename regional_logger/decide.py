@@ -7,19 +7,19 @@ Rules of this file:
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from milepost.links import Link
+from milepost.links import WILDCARD, Link
 from milepost.record import LINK, ORPHAN, PREFIX
 from milepost.vocabulary import LinkId, Millis
+from regional_logger.links.table import COLD, PREVIEW, FindLink
+from regional_logger.links.target import target_of
+from regional_logger.pages import GONE_PAGE, ORPHAN_PAGE, preview_page
 from regional_logger.prefix import is_prefix, parse_prefix
 
-FindLink = Callable[[str, str], Link | None]  # (host, path) -> link
-
 TARGET_CHARS_MAX = 4_096
-FOUND, BAD_REQUEST, NOT_FOUND, URI_TOO_LONG = 302, 400, 404, 414
+FOUND, BAD_REQUEST, NOT_FOUND, GONE, URI_TOO_LONG = 302, 400, 404, 410, 414
 OK, NO_CONTENT = 200, 204
 
 _PRINTABLE = re.compile(r"/[\x21-\x7e]*")
@@ -29,7 +29,6 @@ ROBOTS = "User-agent: *\nDisallow: /\n"
 BAD_PREFIX = "Not a redirect: want /e/ and a host with a path, such as /e/example.com/a.mp3\n"
 BAD_TARGET = "Not an address: want printable ASCII, percent-encoded where it is not\n"
 TOO_LONG = f"The address is longer than {TARGET_CHARS_MAX} characters\n"
-NOTHING = "Nothing is linked at this address.\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +47,16 @@ class Decision(NamedTuple):
     body: str = ""  # of anything else
     link: LinkId | None = None
     arguments: str | None = None
+    html: bool = False  # the body is
 
 
 _MALFORMED = Decision(status=BAD_REQUEST, body=BAD_TARGET)
 _TOO_LONG = Decision(status=URI_TOO_LONG, body=TOO_LONG)
 _PREFLIGHT = Decision(status=NO_CONTENT)
 _BAD_PREFIX = Decision(status=BAD_REQUEST, body=BAD_PREFIX)
-_ORPHAN = Decision(status=NOT_FOUND, kind=ORPHAN, body=NOTHING)
+_ORPHAN = Decision(status=NOT_FOUND, kind=ORPHAN, body=ORPHAN_PAGE, html=True)
+# Nothing is decided: the link has to be read from disk first.
+UNDECIDED = Decision(status=0)
 _OWN_PAGES = {
     "/": Decision(status=OK, body=ABOUT),
     "/robots.txt": Decision(status=OK, body=ROBOTS),
@@ -64,7 +66,6 @@ _OWN_PAGES = {
 
 def decide(method: str, raw_target: str, host: str, now: Millis, rules: Rules) -> Decision:
     """Return what the visit gets."""
-    del now  # links do not expire yet
     if len(raw_target) > TARGET_CHARS_MAX:
         return _TOO_LONG
     if not _PRINTABLE.fullmatch(raw_target):
@@ -73,8 +74,8 @@ def decide(method: str, raw_target: str, host: str, now: Millis, rules: Rules) -
         return _PREFLIGHT
     if is_prefix(raw_target):
         return _follow_prefix(raw_target)
-    path = raw_target.partition("?")[0]
-    return _OWN_PAGES.get(path) or _follow_link(rules.find_link(host, path))
+    path, _, query = raw_target.partition("?")
+    return _OWN_PAGES.get(path) or _follow_link(host, path, query, now, rules.find_link)
 
 
 def _follow_prefix(raw_target: str) -> Decision:
@@ -84,7 +85,28 @@ def _follow_prefix(raw_target: str) -> Decision:
     return Decision(status=FOUND, kind=PREFIX, target=prefix.target, arguments=prefix.arguments)
 
 
-def _follow_link(link: Link | None) -> Decision:
+def _follow_link(host: str, path: str, query: str, now: Millis, find: FindLink) -> Decision:
+    link = find(host, path)
+    if link is COLD:
+        return UNDECIDED
+    if path.endswith(PREVIEW) and (link is None or link.is_pattern):
+        shown = find(host, path[:-1])
+        if shown is COLD:
+            return UNDECIDED
+        if shown is not None and not shown.is_pattern:
+            return _show(shown, now)
     if link is None:
         return _ORPHAN
-    return Decision(status=link.status, kind=LINK, target=link.destination, link=link.id)
+    if link.expires_ms is not None and link.expires_ms <= now:
+        return Decision(status=GONE, kind=ORPHAN, body=GONE_PAGE, html=True, link=link.id)
+    target = link.destination
+    if link.pass_query or link.path.endswith(WILDCARD):
+        target = target_of(link, path, query)
+    return Decision(status=link.status, kind=LINK, target=target, link=link.id)
+
+
+def _show(link: Link, now: Millis) -> Decision:
+    """Say where *link* leads, to somebody who wants to know before going there."""
+    if link.expires_ms is not None and link.expires_ms <= now:
+        return Decision(status=GONE, body=GONE_PAGE, html=True)
+    return Decision(status=OK, body=preview_page(link.destination), html=True)

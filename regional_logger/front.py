@@ -24,7 +24,7 @@ from multidict import CIMultiDictProxy
 from milepost.clock import Clock
 from milepost.http import no_access_log, quiet_server_logger
 from milepost.metrics import MALFORMED
-from regional_logger.decide import Decision
+from regional_logger.decide import UNDECIDED, Decision
 from regional_logger.metrics import REFUSED_CONNECTIONS
 from regional_logger.quick import header_lines, parse_plain, write_answer
 from regional_logger.waiting import Pending
@@ -42,7 +42,15 @@ PAGE_HEADERS = {
     "Content-Type": "text/plain; charset=utf-8",
     "Server": SERVER_NAME,
 }
+HTML_HEADERS = {
+    **PAGE_HEADERS,
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": "default-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+}
 _REDIRECT_LINES, _PAGE_LINES = header_lines(REDIRECT_HEADERS), header_lines(PAGE_HEADERS)
+_HTML_LINES = header_lines(HTML_HEADERS)
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -144,6 +152,10 @@ class Connection(RequestHandler):
             "GET", plain.raw_target, plain.host, plain.headers, self._peer
         )
         if pending is None:
+            if decision is UNDECIDED:  # its link is on disk, and aiohttp can wait for that
+                self._quick = False
+                super().data_received(data)
+                return
             self._write(decision)
             return
         self._pending, self._decision = pending, decision
@@ -170,7 +182,9 @@ class Connection(RequestHandler):
 
     def _write(self, decision: Decision) -> None:
         if self.transport is not None and not self.transport.is_closing():
-            lines = _REDIRECT_LINES if decision.target else _PAGE_LINES
+            lines = _HTML_LINES if decision.html else _PAGE_LINES
+            if decision.target:
+                lines = _REDIRECT_LINES
             date = _date(self._front.clock.now() // 1000)
             self._transport_here().write(write_answer(decision, lines, date))
 

@@ -3,20 +3,21 @@
 Disk first, then memory: what a visit finds was on disk before, so a restart
 never goes back behind it.  Whatever is doubtful ends the connection; the next
 one resumes from the place on disk, or asks for a snapshot when that place no
-longer means anything.
+longer means anything.  After a write that failed, and may have happened, memory
+begins anew with what is on disk.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from milepost.client import Client
 from milepost.clock import Clock
 from milepost.errors import UnavailableError
-from milepost.links import FeedPlace, Link
+from milepost.links import FeedPlace
 from milepost.logs import get_log
 from milepost.sse import Event, events
-from milepost.vocabulary import LinkId, Millis, Position
-from regional_logger.links.news import SNAPSHOT, Change, read_change, read_part
+from milepost.vocabulary import Millis, Position
+from regional_logger.links.news import SNAPSHOT, Applied, Change, read_change, read_part
 from regional_logger.links.store import ReplicaStore
 
 log = get_log(__name__)
@@ -26,34 +27,31 @@ SILENCE_SECONDS_MAX = 30.0  # three heartbeats
 SNAPSHOT_LINKS_MAX = 1_000_000
 
 
-class Table(Protocol):
-    """What holds the links for visitors."""
+class Holder(Protocol):
+    """What has the links at hand for visitors."""
 
-    def put(self, link: Link) -> None:
-        """Add *link*, or replace what was held under its id."""
+    async def renew(self, place: FeedPlace | None) -> None:
+        """Know what is in the replica now, which is of *place*, and nothing else."""
 
-    def remove(self, link_id: LinkId) -> None:
-        """Forget a link, if it is there."""
-
-    def replace_all(self, links: Iterable[Link]) -> None:
-        """Hold *links* and nothing else."""
+    def change(self, applied: Applied) -> None:
+        """Hear what has just been changed in the replica."""
 
 
 class FeedFollower:
-    """Keeps *store* and *table* equal to the registry behind *client*."""
+    """Keeps *store* and *holder* equal to the registry behind *client*."""
 
     def __init__(
         self,
         client: Client,
         store: ReplicaStore,
-        table: Table,
+        holder: Holder,
         clock: Clock,
         *,
         silence_seconds_max: float = SILENCE_SECONDS_MAX,
     ) -> None:
         self._client = client
         self._store = store
-        self._table = table
+        self._holder = holder
         self._clock = clock
         self._silence_seconds_max = silence_seconds_max
         self._loaded = False
@@ -63,19 +61,19 @@ class FeedFollower:
 
     @property
     def synced(self) -> bool:
-        """Tell whether the table is some moment of the registry, however old."""
+        """Tell whether what is held is some moment of the registry, however old."""
         return self._place is not None
 
     @property
     def position(self) -> Position:
-        """Return the position that the table is true for; 0 before the first snapshot."""
+        """Return the position that what is held is true for; 0 before the first snapshot."""
         return self._place.position if self._place else Position(0)
 
     async def load(self) -> None:
-        """Fill the table from disk.  Before it, an edge knows no link."""
-        replica = await self._store.load()
-        self._table.replace_all(replica.links)
-        self._place, self._loaded = replica.place, True
+        """Begin with what is on disk.  Before it, an edge knows no link."""
+        place = await self._store.place()
+        await self._holder.renew(place)
+        self._place, self._loaded = place, True
 
     async def follow(self) -> None:
         """Connect and apply what comes until the connection ends."""
@@ -83,14 +81,14 @@ class FeedFollower:
             await self.load()
         resume = self._place is not None and not self._doubtful
         headers = {"Last-Event-ID": str(self._place)} if resume else {}
-        parts: list[Link] | None = None
+        arrived: int | None = None  # of a snapshot that is under way
         async with self._client.stream(
             STREAM, headers, silence_seconds_max=self._silence_seconds_max
         ) as lines:
             async for event in events(self._noted(lines)):
                 if event.name == SNAPSHOT:
-                    parts = await self._collect(event, parts or [])
-                elif parts is None:
+                    arrived = await self._collect(event, arrived or 0)
+                elif arrived is None:
                     await self._apply(read_change(event))
                 else:
                     self._doubt("a change came in the middle of a snapshot")
@@ -100,20 +98,22 @@ class FeedFollower:
             self.heard_ms = self._clock.now()
             yield line
 
-    async def _collect(self, event: Event, links: list[Link]) -> list[Link] | None:
-        """Take one more part; return what was collected, or None once all is applied."""
+    async def _collect(self, event: Event, arrived: int) -> int | None:
+        """Take one more part; return how many links have arrived, None once they are applied."""
         part = read_part(event)
         for fault in part.faults:
             log.warning("link.skipped", reason=fault)
-        links += part.links
-        if len(links) > SNAPSHOT_LINKS_MAX:
+        count = arrived + len(part.links)
+        if count > SNAPSHOT_LINKS_MAX:
             self._doubt(f"a snapshot of more than {SNAPSHOT_LINKS_MAX} links")
+        await self._store.arrive(part.links, first=arrived == 0)
         if part.place is None:
-            return links
-        await self._store.replace(part.place, links)
-        self._table.replace_all(links)
-        self._place, self._doubtful = part.place, False
-        log.info("snapshot.applied", links=len(links), position=part.place.position)
+            return count
+        self._loaded = False
+        await self._store.take_arrived(part.place)
+        await self.load()
+        self._doubtful = False
+        log.info("snapshot.applied", links=count, position=part.place.position)
         return None
 
     async def _apply(self, change: Change) -> None:
@@ -125,12 +125,11 @@ class FeedFollower:
         elif change.place.position == held.position + 1:
             if change.fault:
                 log.warning("link.skipped", reason=change.fault, position=change.place.position)
-            await self._store.apply(change)
+            self._loaded = False
+            gone = await self._store.apply(change)
+            self._loaded = True
             self._place = change.place
-            if change.put is not None:
-                self._table.put(change.put)
-            if change.remove is not None:
-                self._table.remove(change.remove)
+            self._holder.change(Applied(place=change.place, gone=gone, put=change.put))
 
     def _doubt(self, reason: str) -> None:
         self._doubtful = True

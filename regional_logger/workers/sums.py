@@ -24,9 +24,19 @@ TOLD = (
     metrics.REFUSED_CONNECTIONS,
     metrics.STREAMS,
     metrics.QUEUED,
+    metrics.LINK_READS,
+    metrics.LINKS_NEAR,
+    metrics.LINKS_NEAR_BYTES,
+    metrics.GATEKEEPER_BYTES,
     MALFORMED,
 )
-OF_THE_LIVING = ("milepost_queue_records",)  # a dead worker's queue is no queue
+# A dead worker's queue is no queue, nor is its memory any.
+OF_THE_LIVING = (
+    "milepost_queue_records",
+    "milepost_links_in_memory",
+    "milepost_links_memory_bytes",
+    "milepost_gatekeeper_bytes",
+)
 BIRTH = "_created"
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
