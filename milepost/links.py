@@ -9,7 +9,7 @@ Rules of this file:
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,7 +53,10 @@ class Link:
 
     def to_rule(self) -> dict[str, Any]:
         """Return what stands in a feed event and in the registry's answers."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in FIELDS}
+
+
+FIELDS = tuple(Link.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,9 @@ def link_from(rule: Any, link_id: str) -> Link:
     if not isinstance(rule, Mapping):
         msg = "want an object with the fields of a link"
         raise RejectedError(msg)
-    unknown = sorted(set(rule) - set(Link.__dataclass_fields__))
+    unknown = sorted(set(rule).difference(FIELDS))
     if unknown:
-        msg = f"{unknown[0]}: no such field; known are {', '.join(Link.__dataclass_fields__)}"
+        msg = f"{unknown[0]}: no such field; known are {', '.join(FIELDS)}"
         raise RejectedError(msg)
     path = _path(rule.get("path"))
     destination = _destination(rule.get("destination"))

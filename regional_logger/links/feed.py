@@ -8,12 +8,13 @@ begins anew with what is on disk.
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from milepost.client import Client
 from milepost.clock import Clock
 from milepost.errors import UnavailableError
-from milepost.links import FeedPlace
+from milepost.links import FeedPlace, Link
 from milepost.logs import get_log
 from milepost.sse import Event, events
 from milepost.vocabulary import Millis, Position
@@ -25,6 +26,7 @@ log = get_log(__name__)
 STREAM = "/sync/stream"
 SILENCE_SECONDS_MAX = 30.0  # three heartbeats
 SNAPSHOT_LINKS_MAX = 1_000_000
+LINKS_A_WRITE = 5_000  # of a snapshot: each write waits for the disk
 
 
 class Holder(Protocol):
@@ -35,6 +37,18 @@ class Holder(Protocol):
 
     def change(self, applied: Applied) -> None:
         """Hear what has just been changed in the replica."""
+
+
+@dataclass(slots=True)
+class Arriving:
+    """A snapshot of which the last part is not there yet."""
+
+    written: int = 0
+    waiting: list[Link] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Return how many links there are so far."""
+        return self.written + len(self.waiting)
 
 
 class FeedFollower:
@@ -81,14 +95,16 @@ class FeedFollower:
             await self.load()
         resume = self._place is not None and not self._doubtful
         headers = {"Last-Event-ID": str(self._place)} if resume else {}
-        arrived: int | None = None  # of a snapshot that is under way
+        arriving: Arriving | None = None
         async with self._client.stream(
             STREAM, headers, silence_seconds_max=self._silence_seconds_max
         ) as lines:
             async for event in events(self._noted(lines)):
                 if event.name == SNAPSHOT:
-                    arrived = await self._collect(event, arrived or 0)
-                elif arrived is None:
+                    arriving = await self._collect(
+                        event, Arriving() if arriving is None else arriving
+                    )
+                elif arriving is None:
                     await self._apply(read_change(event))
                 else:
                     self._doubt("a change came in the middle of a snapshot")
@@ -98,22 +114,25 @@ class FeedFollower:
             self.heard_ms = self._clock.now()
             yield line
 
-    async def _collect(self, event: Event, arrived: int) -> int | None:
-        """Take one more part; return how many links have arrived, None once they are applied."""
+    async def _collect(self, event: Event, arriving: Arriving) -> Arriving | None:
+        """Take one more part; return what has arrived, or None once it is applied."""
         part = read_part(event)
         for fault in part.faults:
             log.warning("link.skipped", reason=fault)
-        count = arrived + len(part.links)
-        if count > SNAPSHOT_LINKS_MAX:
+        arriving.waiting += part.links
+        if len(arriving) > SNAPSHOT_LINKS_MAX:
             self._doubt(f"a snapshot of more than {SNAPSHOT_LINKS_MAX} links")
-        await self._store.arrive(part.links, first=arrived == 0)
+        if part.place is None and len(arriving.waiting) < LINKS_A_WRITE:
+            return arriving
+        await self._store.arrive(arriving.waiting, first=not arriving.written)
+        arriving.written, arriving.waiting = len(arriving), []
         if part.place is None:
-            return count
+            return arriving
         self._loaded = False
         await self._store.take_arrived(part.place)
         await self.load()
         self._doubtful = False
-        log.info("snapshot.applied", links=count, position=part.place.position)
+        log.info("snapshot.applied", links=len(arriving), position=part.place.position)
         return None
 
     async def _apply(self, change: Change) -> None:

@@ -54,6 +54,7 @@ class Replica:
         # What is read at length is read beside the visitors' questions.
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="links-pages")
         self._under_way = 0
+        self._failing = False  # told once, and counted each time
 
     def close(self) -> None:
         """Wait for nobody: what hangs ends with the process."""
@@ -96,10 +97,15 @@ class Replica:
     def _read(self, names: Sequence[str], paths: Sequence[str]) -> dict[Place, Link] | None:
         reader = self._free.get()
         try:
-            return reader.at(names, paths)
+            found = reader.at(names, paths)
         except Exception as error:  # noqa: BLE001 - the visitor gets an answer whatever it is
-            log.warning("link.not_read", reason=type(error).__name__)
+            if not self._failing:
+                log.warning("link.not_read", reason=type(error).__name__)
+            self._failing = True
             return None
+        else:
+            self._failing = False
+            return found
         finally:
             self._free.put(reader)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from milepost import sqlite
 from milepost.client import Client
 from milepost.clock import SystemClock
 from milepost.config import Secret
@@ -20,7 +21,7 @@ from milepost.sse import Event, frame
 from regional_logger.links.feed import FeedFollower
 from regional_logger.links.local import LocalLinks, OwnLinks
 from regional_logger.links.store import ReplicaStore
-from regional_logger.links.table import COLD, LinkTable
+from regional_logger.links.table import COLD, LINK_BYTES, LinkTable, Outline
 from tests.link_registry.registry_world import EDGE
 
 HISTORY, OTHER = "a" * 32, "b" * 32
@@ -105,6 +106,7 @@ def a_link(link_id: str, path: str = "/a", **fields: Any) -> Link:
     return link_from({"path": path, "destination": "https://example.org/"} | fields, link_id)
 
 
+LINKS = [a_link(str(n), f"/{n}") for n in range(10)]
 PLACES = tuple(a_link("", path) for path in ("/a", "/b", "/0", "/1", "/2", "/3"))
 
 
@@ -150,3 +152,28 @@ class ScriptedFeed:
                 yield str(server.make_url("")).rstrip("/")
             finally:
                 self._over.set()
+
+
+@contextlib.contextmanager
+def local(path: Path, *held: Link, near_max: int = 100) -> Iterator[LocalLinks]:
+    """Give links that know of *held*, with none of them in memory."""
+    outline = Outline(b"key")
+    for link in held:
+        outline.add(link)
+    links = LocalLinks(LinkTable(b"key", near_max * (LINK_BYTES + 30)), path)
+    links.table.renew(outline)
+    yield links
+    links.close()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Have nobody else read *path* meanwhile, as when its disk does not answer."""
+    connection = sqlite.connect(path)
+    connection.execute("PRAGMA journal_mode=DELETE")
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()
