@@ -3,8 +3,8 @@
 Disk first, then memory: what a visit finds was on disk before, so a restart
 never goes back behind it.  Whatever is doubtful ends the connection; the next
 one resumes from the place on disk, or asks for a snapshot when that place no
-longer means anything.  After a write that failed, and may have happened, memory
-begins anew with what is on disk.
+longer means anything.  After a write that failed, and has happened all the same,
+memory begins anew with what is on disk; otherwise it stays as it is.
 """
 
 from collections.abc import AsyncIterator
@@ -71,6 +71,7 @@ class FeedFollower:
         self._loaded = False
         self._place: FeedPlace | None = None
         self._doubtful = False  # the place is not to be resumed from
+        self._unsettled = False  # a write has begun and not ended: it may be on disk or not
         self.heard_ms: Millis | None = None  # when the registry last said anything at all
 
     @property
@@ -87,12 +88,13 @@ class FeedFollower:
         """Begin with what is on disk.  Before it, an edge knows no link."""
         place = await self._store.place()
         await self._holder.renew(place)
-        self._place, self._loaded = place, True
+        self._place, self._loaded, self._unsettled = place, True, False
 
     async def follow(self) -> None:
         """Connect and apply what comes until the connection ends."""
-        if not self._loaded:
+        if not self._loaded or (self._unsettled and await self._has_moved()):
             await self.load()
+        self._unsettled = False
         resume = self._place is not None and not self._doubtful
         headers = {"Last-Event-ID": str(self._place)} if resume else {}
         arriving: Arriving | None = None
@@ -108,6 +110,10 @@ class FeedFollower:
                     await self._apply(read_change(event))
                 else:
                     self._doubt("a change came in the middle of a snapshot")
+
+    async def _has_moved(self) -> bool:
+        """Tell whether the disk may hold something else than memory."""
+        return self._doubtful or await self._store.place() != self._place
 
     async def _noted(self, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for line in lines:
@@ -128,7 +134,7 @@ class FeedFollower:
         arriving.written, arriving.waiting = len(arriving), []
         if part.place is None:
             return arriving
-        self._loaded = False
+        self._unsettled = True
         await self._store.take_arrived(part.place)
         await self.load()
         self._doubtful = False
@@ -144,10 +150,9 @@ class FeedFollower:
         elif change.place.position == held.position + 1:
             if change.fault:
                 log.warning("link.skipped", reason=change.fault, position=change.place.position)
-            self._loaded = False
+            self._unsettled = True
             gone = await self._store.apply(change)
-            self._loaded = True
-            self._place = change.place
+            self._place, self._unsettled = change.place, False
             self._holder.change(Applied(place=change.place, gone=gone, put=change.put))
 
     def _doubt(self, reason: str) -> None:

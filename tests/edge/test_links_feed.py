@@ -10,7 +10,6 @@ from milepost.errors import ForbiddenError, UnavailableError
 from milepost.links import FeedPlace, Link
 from milepost.vocabulary import LinkId, Position
 from regional_logger.links.news import Change
-from regional_logger.links.table import COLD
 from tests.edge.links_world import (
     HISTORY,
     OTHER,
@@ -202,6 +201,7 @@ async def test_a_failed_write_is_repeated(
     feed = ScriptedFeed(again, again)
     async with feed.running() as url, edge(tmp_path, url) as one:
         await _hold(one)
+        await one.find("", "/1")
         real = one.store.apply
 
         async def failing(told: Change) -> tuple[Link, ...]:
@@ -213,12 +213,14 @@ async def test_a_failed_write_is_repeated(
         monkeypatch.setattr(one.store, "apply", failing)
         with pytest.raises(UnavailableError, match="disk full"):
             await one.follower.follow()
-        memory = one.links.table.find("", "/1")
+        memory, outline = one.links.table.find("", "/1"), one.links.table._outline
         monkeypatch.undo()
         await one.follower.follow()
         held = await one.on_disk(), await one.found(), one.follower.position
+        kept = one.links.table._outline is outline
 
-    assert memory is COLD
+    assert memory == ONE
+    assert kept is not happened
     assert held == ({"2": TWO}, {"2": TWO}, 7)
     assert feed.asked == [_at(5), _at(6 if happened else 5)]
 
