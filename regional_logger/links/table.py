@@ -48,6 +48,8 @@ FindLink = Callable[[str, str], Found]  # (host, path) -> link
 @functools.lru_cache(maxsize=HOSTS_REMEMBERED)
 def names_of(host: str) -> tuple[str, ...]:
     """Return the hosts whose links answer a visit to *host*, the nearest first."""
+    if not host.isascii():
+        return (ANY_HOST,)  # no link has such a host, and a database might not take it
     full = host.lower()
     return tuple(dict.fromkeys((full, _PORT.sub("", full).rstrip("."), ANY_HOST)))
 

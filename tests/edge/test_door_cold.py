@@ -69,6 +69,20 @@ async def test_a_cold_link_redirects_and_is_recorded_once(house: House) -> None:
     assert house.counted() == (2, 0)
 
 
+async def test_a_host_that_is_none_finds_what_is_for_every_host(house: House) -> None:
+    """Whatever bytes it is of."""
+    url = house.session._base_url
+    assert url is not None
+    for host in (b"\xff\xfe", "ä".encode(), b"", b"a:b:c", b"*"):
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(b"GET /2 HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+        answer = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        house.links.table._near.clear()
+
+        assert b" 302 " in answer.splitlines()[0]
+
+
 async def test_a_preview_of_a_cold_link_is_excluded(house: House) -> None:
     """One read tells of both paths that it may mean."""
     async with house.session.get("/1+") as response:

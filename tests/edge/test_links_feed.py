@@ -236,3 +236,31 @@ async def test_applying_twice_is_applying_once(tmp_path: Path) -> None:
         held = await one.store.links(), await one.store.place()
 
     assert held == ([TWO], place)
+
+
+async def test_what_arrived_of_a_snapshot_that_was_cut_is_forgotten(tmp_path: Path) -> None:
+    """Nobody finds it meanwhile, not after a restart, and not among the next one's links."""
+    async with edge(tmp_path, "http://127.0.0.1:9") as one:
+        await _hold(one)
+        await one.store.arrive([TWO], first=True)
+        before = await one.on_disk(), await one.find("", "/2")
+    async with edge(tmp_path, "http://127.0.0.1:9") as one:
+        await one.store.arrive([THREE], first=True)
+        after = await one.on_disk(), await one.find("", "/2")
+        await one.store.take_arrived(FeedPlace(HISTORY, Position(9)))
+        held = await one.on_disk()
+
+    assert before == after == ({"1": ONE}, None)
+    assert held == {"3": THREE}
+
+
+async def test_a_link_at_the_place_of_another_takes_it(tmp_path: Path) -> None:
+    """The other one's move was skipped as faulty: the registry has one link at a place."""
+    new = a_link("9", "/1", destination="https://new.example/")
+    feed = ScriptedFeed([change("create", new, _at(6)), change("delete", ONE, _at(7))])
+    async with feed.running() as url, edge(tmp_path, url) as one:
+        await _hold(one)
+        await one.follower.follow()
+        held = await one.on_disk(), await one.found(), len(one.links.table)
+
+    assert held == ({"9": new}, {"9": new}, 1)

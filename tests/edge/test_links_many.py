@@ -131,3 +131,16 @@ async def test_workers_share_a_replica_and_not_its_memory(
             f"parent and workers {told} MB\n"
         )
     assert max(memory) < MEMORY_MAX
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_an_edge_whose_disk_takes_no_replica_serves(tmp_path: Path, workers: str) -> None:
+    """From memory, in every worker, and changes arrive."""
+    (tmp_path / "edge" / "links.db").mkdir(parents=True)
+    paths = [*(f"/promo-{n}" for n in range(0, 3_000, 300)), "/nothing", "/e/target.example/a"]
+    async with fleet(tmp_path, many_links(3_000), workers=workers, memory_mb="1") as both:
+        both.running.edge.start()
+        await both.until("/last", 302)
+        found = [await both.status_of(path) for path in paths for _ in range(3)]
+
+    assert [status for status, _ in found] == [302] * 30 + [404] * 3 + [302] * 3
