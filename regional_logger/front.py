@@ -72,6 +72,10 @@ def _date(second: int) -> bytes:
     return formatdate(second, usegmt=True).encode()
 
 
+def _page_lines(decision: Decision) -> bytes:
+    return _HTML_LINES if decision.html else _PAGE_LINES
+
+
 class Front(web.Server):
     """Lets visits in by *admit*, or, where aiohttp must read them, answers with *answer*."""
 
@@ -182,9 +186,7 @@ class Connection(RequestHandler):
 
     def _write(self, decision: Decision) -> None:
         if self.transport is not None and not self.transport.is_closing():
-            lines = _HTML_LINES if decision.html else _PAGE_LINES
-            if decision.target:
-                lines = _REDIRECT_LINES
+            lines = _REDIRECT_LINES if decision.target else _page_lines(decision)
             date = _date(self._front.clock.now() // 1000)
             self._transport_here().write(write_answer(decision, lines, date))
 

@@ -59,7 +59,8 @@ class Replica:
     def close(self) -> None:
         """Wait for nobody: what hangs ends with the process."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._aside.shutdown(wait=False, cancel_futures=True)
+        self._aside.submit(self._readers[0].close)
+        self._aside.shutdown(wait=False)
         while not self._free.empty():
             self._free.get().close()
 
