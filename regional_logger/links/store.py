@@ -39,6 +39,8 @@ LINKS = """
 
 LITERALS = "SELECT count(*) FROM link WHERE enabled AND substr(path, -1) <> '*'"
 
+HOSTS = "SELECT host, count(*) FROM link GROUP BY host"
+
 LITERAL_PLACES = "SELECT host, path FROM link WHERE enabled AND substr(path, -1) <> '*'"
 
 PATTERNS = """
@@ -199,6 +201,7 @@ class ReplicaReader:
             outline = Outline(key, literals)
             for host, path in db.execute(LITERAL_PLACES):
                 outline.gatekeeper.add(host, path)
+            outline.hosts.update(dict(db.execute(HOSTS)))
             for row in db.execute(PATTERNS):
                 outline.patterns.put(_link(row))
             place = _place(db)

@@ -9,7 +9,7 @@ before a pattern, and a longer pattern before a shorter one.
 
 Rules of this file:
 - Pure.
-- A disabled link is nowhere in here.
+- Of a disabled link nothing is in here but that its host has one.
 - Whatever may be on disk and is not in memory is COLD, and never "not found".
 - Who takes a link out says what it was: the gatekeeper cannot look it up.
 """
@@ -17,7 +17,7 @@ Rules of this file:
 import enum
 import functools
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal
 
@@ -70,9 +70,11 @@ class Outline:
     def __init__(self, key: bytes, expected: int = 0) -> None:
         self.gatekeeper = Gatekeeper(key, expected)
         self.patterns = Patterns()
+        self.hosts: Counter[str] = Counter()  # how many links each has, disabled ones included
 
     def add(self, link: Link) -> None:
-        """Know *link*, unless it is disabled."""
+        """Know *link*; of one that is disabled, its host."""
+        self.hosts[link.host] += 1
         if link.enabled and link.is_pattern:
             self.patterns.put(link)
         elif link.enabled:
@@ -80,6 +82,9 @@ class Outline:
 
     def remove(self, link: Link) -> None:
         """Know *link*, which was added, no more."""
+        self.hosts[link.host] -= 1
+        if not self.hosts[link.host]:
+            del self.hosts[link.host]
         if link.enabled and link.is_pattern:
             self.patterns.remove(link)
         elif link.enabled:
@@ -121,13 +126,15 @@ class LinkTable:
 
     def find(self, host: str, path: str) -> Found:
         """Return the link for a visit to *path* of the host named in its header."""
-        patterns, near = self._outline.patterns, self._near
+        patterns, near, hosts = self._outline.patterns, self._near, self._outline.hosts
         for name in names_of(host):
             link = near.get((name, path))
             if link is not None:
                 if self._cold:
                     near.move_to_end((name, path))
                 return link
+            if name not in hosts:
+                continue
             if self._cold and self._outline.gatekeeper.may_hold(name, path):
                 return COLD
             if name in patterns.hosts:

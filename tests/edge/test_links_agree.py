@@ -1,6 +1,7 @@
 """Gatekeeper, memory, patterns and replica: one answer, after any history."""
 
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,7 @@ async def test_all_four_agree_after_a_hundred_thousand_changes(tmp_path: Path) -
     assert {link.id: link for link in await store.links()} == model.by_id
     assert len(table) == len(enabled)
     assert len(table._outline.patterns) == sum(link.is_pattern for link in enabled)
+    assert table._outline.hosts == Counter(link.host for link in model.by_id.values())
     assert table.near_bytes <= NEAR * (LINK_BYTES + 30)
     links.close()
     await store.close()
