@@ -198,6 +198,14 @@ SETTINGS: dict[str, Setting] = {
         low=1,
         high=64,
     ),
+    "LINKS_MEMORY_MB": Setting(
+        meaning="memory that links may take, in MB; the others are read from the local replica "
+        "when they are visited",
+        readers=(EDGE,),
+        default="64",
+        low=1,
+        high=65_536,
+    ),
     "SOURCES": Setting(
         meaning="private addresses of the edges to pull from, comma-separated",
         readers=(AGGREGATOR,),

@@ -50,6 +50,7 @@ class Config:
     log_keep_ms: int
     disk_high_ratio: float
     workers: int
+    links_memory_bytes: int
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -86,6 +87,7 @@ class Config:
                 log_keep_ms=read.integer("LOG_KEEP_HOURS") * HOUR_MS,
                 disk_high_ratio=read.integer("DISK_HIGH_PERCENT") / 100,
                 workers=read.integer("WORKERS"),
+                links_memory_bytes=read.integer("LINKS_MEMORY_MB") * MEGABYTE,
             )
 
 

@@ -7,25 +7,25 @@ Rules of this file:
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from milepost.links import Link
+from milepost.links import WILDCARD, Link
 from milepost.record import LINK, ORPHAN, PREFIX
 from milepost.vocabulary import LinkId, Millis
+from regional_logger.links.table import COLD, PREVIEW, FindLink
+from regional_logger.links.target import target_of
+from regional_logger.pages import GONE_PAGE, ORPHAN_PAGE, preview_page
 from regional_logger.prefix import is_prefix, parse_prefix
 from regional_logger.targets import HostTest, canonical, nobody
-
-FindLink = Callable[[str, str], Link | None]  # (host, path) -> link
 
 TARGET_CHARS_MAX = 4_096
 NESTED_MAX = 8
 TRAILING_SPACE = "trailing_space"
 ODDITIES = (TRAILING_SPACE,)
 REFUSALS = ("malformed", "too_long", "own", "nested", "not_allowed", "banned")
-FOUND, BAD_REQUEST, NOT_FOUND, URI_TOO_LONG = 302, 400, 404, 414
+FOUND, BAD_REQUEST, NOT_FOUND, GONE, URI_TOO_LONG = 302, 400, 404, 410, 414
 OK, NO_CONTENT = 200, 204
 
 _PRINTABLE = re.compile(r"/[\x21-\x7e]*")
@@ -39,7 +39,6 @@ OWN_TARGET = "Not a redirect: the target is on this service itself, so leave out
 TOO_DEEP = f"Not a redirect: more than {NESTED_MAX} prefixes of this service in one another\n"
 NOT_ALLOWED = "This service does not redirect to that host\n"
 BANNED = "This service does not redirect to that host any more\n"
-NOTHING = "Nothing is linked at this address.\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +66,7 @@ class Decision(NamedTuple):
     arguments: str | None = None
     oddity: str | None = None  # of the target, which is followed all the same
     refusal: str | None = None  # why it gets an error that is not recorded; one of REFUSALS
+    html: bool = False  # the body is
 
 
 _MALFORMED = Decision(status=BAD_REQUEST, body=BAD_TARGET, refusal="malformed")
@@ -77,8 +77,10 @@ _OWN_TARGET = Decision(status=BAD_REQUEST, body=OWN_TARGET, refusal="own")
 _TOO_DEEP = Decision(status=BAD_REQUEST, body=TOO_DEEP, refusal="nested")
 _NOT_ALLOWED = Decision(status=BAD_REQUEST, body=NOT_ALLOWED, refusal="not_allowed")
 _BANNED = Decision(status=BAD_REQUEST, body=BANNED, refusal="banned")
-_ORPHAN = Decision(status=NOT_FOUND, kind=ORPHAN, body=NOTHING)
+_ORPHAN = Decision(status=NOT_FOUND, kind=ORPHAN, body=ORPHAN_PAGE, html=True)
 _ABOUT = Decision(status=OK, body=ABOUT)
+# Nothing is decided: the link has to be read from disk first.
+UNDECIDED = Decision(status=0)
 _OWN_PAGES = {
     "/robots.txt": Decision(status=OK, body=ROBOTS),
     "/favicon.ico": Decision(status=NO_CONTENT),
@@ -87,7 +89,6 @@ _OWN_PAGES = {
 
 def decide(method: str, raw_target: str, host: str, now: Millis, rules: Rules) -> Decision:
     """Return what the visit gets."""
-    del now  # links do not expire yet
     if len(raw_target) > TARGET_CHARS_MAX:
         return _TOO_LONG
     # The grammar of prefixes is of printable characters by itself.
@@ -97,10 +98,10 @@ def decide(method: str, raw_target: str, host: str, now: Millis, rules: Rules) -
         return _MALFORMED
     if method == "OPTIONS":
         return _PREFLIGHT
-    path = raw_target.partition("?")[0]
+    path, _, query = raw_target.partition("?")
     if path == "/":
         return _root(host, rules)
-    return _OWN_PAGES.get(path) or _follow_link(rules.find_link(host, path))
+    return _OWN_PAGES.get(path) or _follow_link(host, path, query, now, rules.find_link)
 
 
 def _follow_prefix(raw_target: str, host: str, rules: Rules) -> Decision:
@@ -140,7 +141,28 @@ def _root(host: str, rules: Rules) -> Decision:
     return Decision(status=FOUND, target=url)
 
 
-def _follow_link(link: Link | None) -> Decision:
+def _follow_link(host: str, path: str, query: str, now: Millis, find: FindLink) -> Decision:
+    link = find(host, path)
+    if link is COLD:
+        return UNDECIDED
+    if path.endswith(PREVIEW) and (link is None or link.is_pattern):
+        shown = find(host, path[:-1])
+        if shown is COLD:
+            return UNDECIDED
+        if shown is not None and not shown.is_pattern:
+            return _show(shown, now)
     if link is None:
         return _ORPHAN
-    return Decision(status=link.status, kind=LINK, target=link.destination, link=link.id)
+    if link.expires_ms is not None and link.expires_ms <= now:
+        return Decision(status=GONE, kind=ORPHAN, body=GONE_PAGE, html=True, link=link.id)
+    target = link.destination
+    if link.pass_query or link.path.endswith(WILDCARD):
+        target = target_of(link, path, query)
+    return Decision(status=link.status, kind=LINK, target=target, link=link.id)
+
+
+def _show(link: Link, now: Millis) -> Decision:
+    """Say where *link* leads, to somebody who wants to know before going there."""
+    if link.expires_ms is not None and link.expires_ms <= now:
+        return Decision(status=GONE, body=GONE_PAGE, html=True)
+    return Decision(status=OK, body=preview_page(link.destination), html=True)

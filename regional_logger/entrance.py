@@ -11,6 +11,7 @@ from regional_logger.decide import Rules
 from regional_logger.door import Door
 from regional_logger.journal import Journal
 from regional_logger.keyring import Keyring
+from regional_logger.links.local import LocalLinks
 from regional_logger.links.table import LinkTable
 from regional_logger.parts import CLOCK, connections_max
 from regional_logger.targets import OwnHosts
@@ -27,7 +28,7 @@ class Entrance:
 
 
 async def entrance_of(
-    config: Config, *, table: LinkTable, keyring: Keyring, journal: Journal
+    config: Config, *, links: LocalLinks, keyring: Keyring, journal: Journal
 ) -> Entrance:
     """Return what answers visitors, with the files that it needs read."""
     loops: list[Loop] = []
@@ -42,13 +43,14 @@ async def entrance_of(
         loops.append(repeat(CLOCK, GEO_SECONDS, "geo", atlas.refresh))
     door = Door(
         region=config.region,
-        rules=rules_of(config, table, bans),
+        rules=rules_of(config, links.table, bans),
         keyring=keyring,
         journal=journal,
         clock=CLOCK,
         addresses=config.addresses,
         client_ip=config.client_ip,
         connections_max=connections_max(),
+        read_link=links.find,
         find_place=None if atlas is None else atlas.find,
     )
     return Entrance(door, loops)

@@ -25,7 +25,7 @@ from multidict import CIMultiDictProxy
 
 from milepost.clock import Clock
 from milepost.http import no_access_log, quiet_server_logger
-from regional_logger.decide import Decision
+from regional_logger.decide import UNDECIDED, Decision
 from regional_logger.longway import NEVER, SERVER_NAME, LongWay
 from regional_logger.metrics import REFUSED_CONNECTIONS
 from regional_logger.quick import header_lines, is_host, parse_plain, write_answer
@@ -45,7 +45,15 @@ PAGE_HEADERS = {
     "Content-Type": "text/plain; charset=utf-8",
     "Server": SERVER_NAME,
 }
+HTML_HEADERS = {
+    **PAGE_HEADERS,
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": "default-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+}
 _REDIRECT_LINES, _PAGE_LINES = header_lines(REDIRECT_HEADERS), header_lines(PAGE_HEADERS)
+_HTML_LINES = header_lines(HTML_HEADERS)
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -65,6 +73,10 @@ Admit = Callable[[str, str, str, CIMultiDictProxy[str], str], Admitted]
 def _date(second: int) -> bytes:
     """Write a moment as an answer tells it; once a second is enough."""
     return formatdate(second, usegmt=True).encode()
+
+
+def _page_lines(decision: Decision) -> bytes:
+    return _HTML_LINES if decision.html else _PAGE_LINES
 
 
 class Unsound(web.BaseRequest):
@@ -179,6 +191,10 @@ class Connection(LongWay):
             "GET", plain.raw_target, plain.host, plain.headers, self._peer
         )
         if pending is None:
+            if decision is UNDECIDED:  # its link is on disk, and aiohttp can wait for that
+                self._quick = False
+                self.take(data)
+                return
             self._write(decision)
             return
         self._pending, self._decision = pending, decision
@@ -210,7 +226,7 @@ class Connection(LongWay):
 
     def _write(self, decision: Decision) -> None:
         if self.transport is not None and not self.transport.is_closing():
-            lines = _REDIRECT_LINES if decision.target else _PAGE_LINES
+            lines = _REDIRECT_LINES if decision.target else _page_lines(decision)
             date = _date(self._front.clock.now() // 1000)
             self._transport_here().write(write_answer(decision, lines, date))
 

@@ -47,7 +47,22 @@ UNREADABLE = Gauge(
     "Files in the log's folder that cannot be read, or not to the end",
 )
 RETIRED = Counter("milepost_streams_retired_total", "Streams deleted after acknowledgement")
+LINK_READS = Counter(
+    "milepost_link_reads_total",
+    "Reads of the local replica for links that were not in memory, by what came of them",
+    ["outcome"],
+)
+LINKS_NEAR = Gauge("milepost_links_in_memory", "Literal links in memory")
+LINKS_NEAR_BYTES = Gauge(
+    "milepost_links_memory_bytes", "Memory that the literal links take, as it is reckoned"
+)
+GATEKEEPER_BYTES = Gauge("milepost_gatekeeper_bytes", "Memory that the gatekeeper takes")
 
+READ_FOUND = LINK_READS.labels("found")
+READ_ABSENT = LINK_READS.labels("absent")
+READ_LATE = LINK_READS.labels("late")
+READ_FAILED = LINK_READS.labels("failed")
+READ_REFUSED = LINK_READS.labels("refused")
 ACCEPTED = VISITS.labels("accepted")
 SHED = VISITS.labels("shed")
 EXCLUDED = VISITS.labels("excluded")

@@ -50,6 +50,7 @@ _REASONS = {
     308: b"Permanent Redirect",
     400: b"Bad Request",
     404: b"Not Found",
+    410: b"Gone",
     414: b"Request-URI Too Long",
 }
 

@@ -18,6 +18,7 @@ _KNOWN = frozenset(
         *(b"cache-control", b"access-control-allow-origin", b"access-control-allow-methods"),
         *(b"access-control-allow-headers", b"server", b"content-type", b"content-length"),
         *(b"location", b"date", b"connection"),
+        *(b"content-security-policy", b"x-content-type-options", b"x-robots-tag"),
     }
 )
 
