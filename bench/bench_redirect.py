@@ -1,14 +1,16 @@
 """What does a durable, sealed, logged redirect cost beside a bare one?
 
-Three servers in turn, round by round, each loaded over 64 connections: a bare
+Four servers in turn, round by round, each loaded over 64 connections: a bare
 302 (aiohttp's low-level server, uvloop, the same headers, no access log), an
-edge that answers at once (`fast`), and an edge that answers when the record is
-on disk (`durable`).  Compared are requests per second of *server* CPU time,
-which the load generator's own cost does not touch; medians over the rounds.
+edge that answers at once (`fast`), an edge that answers when the record is on
+disk (`durable`), and one that does so with two workers (`workers`).  Compared
+are requests per second of *server* CPU time, which the load generator's own cost
+does not touch; medians over the rounds.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import platform
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -83,9 +86,11 @@ async def load(port: int, seconds: float) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that process *pid* has used, all its threads together."""
+    """Return the CPU time that *pid* and its children have used, all threads together."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return own + sum(cpu_seconds(int(child)) for child in children)
 
 
 async def bare(port: int) -> None:
@@ -115,34 +120,38 @@ def record_bytes(running: World) -> float:
     return size / len(log.records)
 
 
+@contextlib.contextmanager
+def servers(folder: Path) -> Iterator[tuple[dict[str, tuple[int, int]], World]]:
+    """Run every server; lend port and process of each by name, and the durable edge."""
+    port = free_port()
+    with contextlib.ExitStack() as stack:
+        plain = subprocess.Popen([sys.executable, __file__, "--serve-bare", str(port)])
+        stack.callback(plain.kill)
+        edges = {
+            "fast": stack.enter_context(world(folder / "fast", ACCEPT="fast")),
+            "durable": stack.enter_context(world(folder / "durable")),
+            "workers": stack.enter_context(world(folder / "workers", WORKERS="2")),
+        }
+        where = {"bare": (port, plain.pid)}
+        for name, running in edges.items():
+            running.edge.start()
+            running.edge.wait_live()
+            assert running.edge.process
+            where[name] = (running.public_port, running.edge.process.pid)
+        yield where, edges["durable"]
+
+
 def rounds(count: int, seconds: float) -> tuple[dict[str, list[float]], float]:
     """Measure each server *count* times, in turn."""
-    results: dict[str, list[float]] = {"bare": [], "fast": [], "durable": []}
-    port = free_port()
-    plain = subprocess.Popen([sys.executable, __file__, "--serve-bare", str(port)])
-    with tempfile.TemporaryDirectory() as folder, plain:
-        fast_world = world(Path(folder) / "fast", ACCEPT="fast")
-        durable_world = world(Path(folder) / "durable")
-        with fast_world as fast, durable_world as durable:
-            for running in (fast, durable):
-                running.edge.start()
-                running.edge.wait_live()
-            assert fast.edge.process
-            assert durable.edge.process
-            servers = {
-                "bare": (port, plain.pid),
-                "fast": (fast.public_port, fast.edge.process.pid),
-                "durable": (durable.public_port, durable.edge.process.pid),
-            }
-            for where in servers.values():
-                measure(*where, 1.0)
-            for _ in range(count):
-                for name, where in servers.items():
-                    results[name].append(measure(*where, seconds))
-            durable.edge.stop()
-            size = record_bytes(durable)
-        plain.kill()
-    return results, size
+    with tempfile.TemporaryDirectory() as folder, servers(Path(folder)) as (where, durable):
+        results: dict[str, list[float]] = {name: [] for name in where}
+        for port, pid in where.values():
+            measure(port, pid, 1.0)
+        for _ in range(count):
+            for name, (port, pid) in where.items():
+                results[name].append(measure(port, pid, seconds))
+        durable.edge.stop()
+        return results, record_bytes(durable)
 
 
 def main() -> None:

@@ -28,29 +28,31 @@ HISTORY = "SELECT history FROM meta"
 BEGIN_HISTORY = "INSERT INTO meta (history) VALUES (?)"
 
 INSERT = """
-    INSERT INTO link (id, host, path, destination, status, enabled,
+    INSERT INTO link (id, host, path, destination, status, enabled, pass_query, expires_ms,
                       version, created_ms, updated_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 UPDATE = """
     UPDATE link
        SET host = ?, path = ?, destination = ?, status = ?, enabled = ?,
-           version = ?, updated_ms = ?
+           pass_query = ?, expires_ms = ?, version = ?, updated_ms = ?
      WHERE id = ?
 """
 
 DELETE = "DELETE FROM link WHERE id = ?"
 
 BY_ID = """
-    SELECT id, host, path, destination, status, enabled, version, created_ms, updated_ms
+    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms,
+           version, created_ms, updated_ms
       FROM link WHERE id = ?
 """
 
 BY_PLACE = "SELECT id FROM link WHERE host = ? AND path = ? AND id <> ?"
 
 AFTER_ID = """
-    SELECT id, host, path, destination, status, enabled, version, created_ms, updated_ms
+    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms,
+           version, created_ms, updated_ms
       FROM link WHERE id > ? ORDER BY id LIMIT ?
 """
 
@@ -127,7 +129,7 @@ class LinkStore:
             if new == old:
                 return old
             _refuse_taken(db, new.link)
-            db.execute(UPDATE, (*_row(new)[1:7], new.updated_ms, new.link.id))
+            db.execute(UPDATE, (*_row(new)[1:9], new.updated_ms, new.link.id))
             _remember(db, "update", new, new.updated_ms, who)
             return new
 
@@ -213,14 +215,16 @@ def _required(row: Any, link_id: str) -> Entry:
     return _entry(row)
 
 
-def _row(entry: Entry) -> tuple[str | int, ...]:
+def _row(entry: Entry) -> tuple[str | int | None, ...]:
     link = entry.link
-    rule = (link.id, link.host, link.path, link.destination, link.status, int(link.enabled))
-    return (*rule, entry.version, entry.created_ms, entry.updated_ms)
+    place = (link.id, link.host, link.path, link.destination, link.status, int(link.enabled))
+    more = (int(link.pass_query), link.expires_ms)
+    return (*place, *more, entry.version, entry.created_ms, entry.updated_ms)
 
 
 def _entry(row: Any) -> Entry:
-    link_id, host, path, destination, status, enabled, version, created_ms, updated_ms = row
+    link_id, host, path, destination, status, enabled, pass_query, expires_ms = row[:8]
+    version, created_ms, updated_ms = row[8:]
     link = Link(
         id=LinkId(link_id),
         host=host,
@@ -228,5 +232,7 @@ def _entry(row: Any) -> Entry:
         destination=destination,
         status=status,
         enabled=bool(enabled),
+        pass_query=bool(pass_query),
+        expires_ms=expires_ms,
     )
     return Entry(link=link, version=version, created_ms=created_ms, updated_ms=updated_ms)

@@ -3,24 +3,27 @@
 Rules of this file:
 - Pure.
 - A link that exists as a value is valid; whoever holds one need not check it again.
+- A path that ends in `/*` is a pattern: it stands for every path that begins so.
+  What a visit has in the place of its `*` never becomes part of a host name.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from milepost.errors import RejectedError
-from milepost.vocabulary import LinkId, Position
+from milepost.vocabulary import LinkId, Millis, Position
 
 STATUSES = (301, 302, 307, 308)
 PATH_CHARS_MAX, DESTINATION_CHARS_MAX, HOST_CHARS_MAX = 1_024, 2_048, 253
-ANY_HOST = "*"
+ANY_HOST = WILDCARD = "*"
+EXPIRES_MS_MAX = 253_402_300_799_999  # the end of the year 9999
 RESERVED_PATHS = ("/e", "/robots.txt", "/favicon.ico")
 ACTIONS = ("create", "update", "delete")
 
-_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
+_PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()+,;=:@%/-]*/)?(?:\*|[A-Za-z0-9._~!$&'()+,;=:@%-]*)")
 _HOST = re.compile(r"(?:\*|[a-z0-9]([a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?)")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _PLACE = re.compile(r"([0-9a-f]{32}):([0-9]{1,18})")
@@ -28,7 +31,11 @@ _PLACE = re.compile(r"([0-9a-f]{32}):([0-9]{1,18})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """One managed redirect.  `host` is `*` for every host that points at an edge."""
+    """One managed redirect.  `host` is `*` for every host that points at an edge.
+
+    What is targeted by rules, and between several destinations, is not there yet:
+    `regional_logger.links.target` is where it would be decided.
+    """
 
     id: LinkId
     host: str
@@ -36,10 +43,20 @@ class Link:
     destination: str
     status: int = 302
     enabled: bool = True
+    pass_query: bool = False  # a visit's query goes on to the destination
+    expires_ms: Millis | None = None  # from this moment on it leads nowhere
+
+    @property
+    def is_pattern(self) -> bool:
+        """Tell whether it stands for every path that begins like its own."""
+        return self.path.endswith(WILDCARD)
 
     def to_rule(self) -> dict[str, Any]:
         """Return what stands in a feed event and in the registry's answers."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in FIELDS}
+
+
+FIELDS = tuple(Link.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +81,24 @@ def link_from(rule: Any, link_id: str) -> Link:
     if not isinstance(rule, Mapping):
         msg = "want an object with the fields of a link"
         raise RejectedError(msg)
-    unknown = sorted(set(rule) - set(Link.__dataclass_fields__))
+    unknown = sorted(set(rule).difference(FIELDS))
     if unknown:
-        msg = f"{unknown[0]}: no such field; known are {', '.join(Link.__dataclass_fields__)}"
+        msg = f"{unknown[0]}: no such field; known are {', '.join(FIELDS)}"
+        raise RejectedError(msg)
+    path = _path(rule.get("path"))
+    destination = _destination(rule.get("destination"))
+    if path.endswith(WILDCARD) and _ends_in_host(destination):
+        msg = "destination: the * of a pattern may stand only after the host and a /"
         raise RejectedError(msg)
     return Link(
         id=LinkId(link_id),
         host=_host(rule.get("host", ANY_HOST)),
-        path=_path(rule.get("path")),
-        destination=_destination(rule.get("destination")),
+        path=path,
+        destination=destination,
         status=_status(rule.get("status", 302)),
-        enabled=_enabled(rule.get("enabled", True)),
+        enabled=_yes_or_no("enabled", rule.get("enabled", True)),
+        pass_query=_yes_or_no("pass_query", rule.get("pass_query", False)),
+        expires_ms=_expires_ms(rule.get("expires_ms")),
     )
 
 
@@ -91,7 +115,10 @@ def _host(value: Any) -> str:
 
 def _path(value: Any) -> str:
     if not isinstance(value, str) or len(value) > PATH_CHARS_MAX or not _PATH.fullmatch(value):
-        msg = f"path: want /letters-and-digits, at most {PATH_CHARS_MAX} characters"
+        msg = (
+            f"path: want /letters-and-digits, at most {PATH_CHARS_MAX} characters, "
+            "and a * only at the end after a /"
+        )
         raise RejectedError(msg)
     if value == "/" or is_reserved(value):
         msg = f"path: {value} is reserved; so are {', '.join(('/', *RESERVED_PATHS))}"
@@ -117,6 +144,11 @@ def _destination(value: Any) -> str:
     raise RejectedError(msg)
 
 
+def _ends_in_host(destination: str) -> bool:
+    """Tell whether what took the place of a trailing `*` would be part of the host."""
+    return destination.endswith(WILDCARD) and "/" not in destination.partition("://")[2]
+
+
 def _status(value: Any) -> int:
     if value not in STATUSES or isinstance(value, bool):
         msg = f"status: want one of {', '.join(map(str, STATUSES))}"
@@ -124,8 +156,17 @@ def _status(value: Any) -> int:
     return int(value)
 
 
-def _enabled(value: Any) -> bool:
+def _yes_or_no(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        msg = "enabled: want true or false"
+        msg = f"{name}: want true or false"
         raise RejectedError(msg)
     return value
+
+
+def _expires_ms(value: Any) -> Millis | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= EXPIRES_MS_MAX:
+        msg = "expires_ms: want milliseconds since 1970, or null for never"
+        raise RejectedError(msg)
+    return Millis(value)

@@ -16,5 +16,6 @@ REQUEST_SECONDS = Histogram(
     "milepost_http_request_duration_seconds", "Time to answer on the private listener"
 )
 MALFORMED = Counter(
-    "milepost_http_malformed_total", "Requests that the HTTP parser refused, on any listener"
+    "milepost_http_malformed_total",
+    "Requests that were refused before they were a visit, on any listener",
 )

@@ -62,6 +62,7 @@ class Record(NamedTuple):
     opt_out: bool | None = None
     arguments: str | None = None  # of a prefix redirect
     cut: str | None = None  # names of the fields that were too long
+    oddity: str | None = None  # of a prefix redirect's target: "trailing_space"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

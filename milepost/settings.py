@@ -108,11 +108,39 @@ SETTINGS: dict[str, Setting] = {
         low=0,
         high=60_000,
     ),
+    "HOSTS": Setting(
+        meaning="host names of this service, comma-separated: prefixes that lead back to one are "
+        "unwrapped or refused; with a port, on that port alone",
+        readers=(EDGE,),
+        default="",
+    ),
+    "ALLOWED_TARGETS": Setting(
+        meaning="hosts that prefixes may lead to, host or *.suffix, comma-separated; empty: any",
+        readers=(EDGE,),
+        default="",
+    ),
+    "BAN_FILE": Setting(
+        meaning="text file with hosts that prefixes never lead to, one host or *.suffix a line; "
+        "read again when it changes",
+        readers=(EDGE,),
+        default="",
+    ),
+    "ROOT_URL": Setting(
+        meaning="where / leads; empty: it says what this is",
+        readers=(EDGE,),
+        default="",
+    ),
     "CLIENT_IP": Setting(
         meaning="who the visitor is: peer; fly (what Fly.io's proxy says); or forwarded:N "
         "(the Nth from the right in X-Forwarded-For, behind N proxies of your own)",
         readers=(EDGE,),
         default="peer",
+    ),
+    "GEO_FILE": Setting(
+        meaning="files in MMDB format, at most two, comma-separated, that tell where addresses "
+        "are (country, subdivision, network); empty: nothing is looked up",
+        readers=(EDGE,),
+        default="",
     ),
     "ADDRESSES": Setting(
         meaning="whose addresses are sealed beside the records: those without a hash, all, none",
@@ -175,6 +203,14 @@ SETTINGS: dict[str, Setting] = {
         default="1",
         low=1,
         high=64,
+    ),
+    "LINKS_MEMORY_MB": Setting(
+        meaning="memory that links may take, in MB; the others are read from the local replica "
+        "when they are visited",
+        readers=(EDGE,),
+        default="64",
+        low=1,
+        high=65_536,
     ),
     "SOURCES": Setting(
         meaning="private addresses of the edges to pull from, comma-separated",

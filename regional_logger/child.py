@@ -13,9 +13,10 @@ from milepost.service import listen, run_until_told
 from milepost.tie import tie
 from regional_logger import parts
 from regional_logger.config import Config
+from regional_logger.entrance import entrance_of
 from regional_logger.keyring import Keyring
-from regional_logger.links.table import LinkTable
-from regional_logger.parts import CLOCK
+from regional_logger.parts import BACKOFF_SECONDS_MAX, CLOCK
+from regional_logger.workers.links import FarLinks
 from regional_logger.workers.messages import Counts, Serving
 from regional_logger.workers.pipe import Pipe
 from regional_logger.workers.sums import own_samples
@@ -32,12 +33,15 @@ async def main(config: Config, number: int) -> None:
     async with contextlib.AsyncExitStack() as stack:
         pipe = await _pipe_to_the_parent()
         stack.push_async_callback(pipe.close)
-        keyring, table, bell = Keyring(), LinkTable(), FarBell(pipe)
+        keyring, bell = Keyring(), FarBell(pipe)
+        links = parts.local_links(stack, config)
+        far_links = FarLinks(links, CLOCK)
+        stack.push_async_callback(far_links.close)
         keeper = FarKeeper(pipe, replicates=bool(config.litestream_socket))
         ear = Ear(
             pipe,
             keyring=keyring,
-            table=table,
+            links=far_links,
             keeper=keeper,
             identity=config.keys_identity,
             clock=CLOCK,
@@ -55,13 +59,21 @@ async def main(config: Config, number: int) -> None:
         ear.start(journal.turn_over)
         if not await ear.begun():
             return
-        door = parts.door_of(config, table, keyring, journal)
-        await listen(stack, door.server(), config.public, shared=True)
+        entrance = await entrance_of(config, links=links, keyring=keyring, journal=journal)
+        await listen(stack, entrance.door.server(), config.public, shared=True)
         pipe.tell(Serving())
         loops = [
             journal.watch(),
+            *entrance.loops,
             ear.until_end(),
             repeat(CLOCK, TELL_SECONDS, "counts", tell_counts),
+            repeat(
+                CLOCK,
+                parts.LINKS_SECONDS,
+                "links.warm",
+                links.warm,
+                backoff_seconds_max=BACKOFF_SECONDS_MAX,
+            ),
         ]
         await run_until_told(loops)
 

@@ -4,7 +4,8 @@ Nothing here waits for another machine.  The one wait is for the log's own disk,
 and the journal bounds it: when the budget is over the visitor goes first.
 """
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 from multidict import CIMultiDictProxy
@@ -12,14 +13,21 @@ from multidict import CIMultiDictProxy
 from milepost.clock import Clock
 from milepost.logs import get_log
 from milepost.vocabulary import Region
-from regional_logger.decide import Decision, Rules, decide
-from regional_logger.front import PAGE_HEADERS, REDIRECT_HEADERS, SERVER_NAME, Admitted, Front
+from regional_logger.decide import UNDECIDED, Decision, Rules, decide
+from regional_logger.front import HTML_HEADERS, PAGE_HEADERS, REDIRECT_HEADERS, Admitted, Front
 from regional_logger.journal import Journal
 from regional_logger.keyring import Keyring
+from regional_logger.links.table import FindLink
+from regional_logger.longway import SERVER_NAME
+from regional_logger.metrics import ODD, REFUSED_FOR
+from regional_logger.place import FindPlace
 from regional_logger.remember import Visit, client_address, remember
 from regional_logger.waiting import Pending
 
 log = get_log(__name__)
+
+ReadLink = Callable[[str, str], Awaitable[FindLink]]
+"""(host, path) -> what finds the link of such a visit, once the disk has been asked."""
 
 PREFLIGHT_HEADERS = {
     "Server": SERVER_NAME,
@@ -41,6 +49,8 @@ class Door:
     addresses: str
     client_ip: str
     connections_max: int
+    find_place: FindPlace | None = None  # None: nothing is looked up
+    read_link: ReadLink | None = None  # None: every link is in memory
 
     def server(self) -> web.Server:
         """Return the server to listen with."""
@@ -50,12 +60,17 @@ class Door:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Let in a visit that aiohttp has read, wait if need be, answer."""
-        decision, pending = self.admit(
-            request.method, request.raw_path, request.host, request.headers, request.remote or ""
-        )
+        # Not request.host: without the header that asks the name service, and everybody waits.
+        method, path, host = request.method, request.raw_path, request.headers.get("Host", "")
+        peer = request.remote or ""
+        decision, pending = self.admit(method, path, host, request.headers, peer)
+        if decision is UNDECIDED and self.read_link is not None:
+            find_link = await self.read_link(host, path.partition("?")[0])
+            rules = replace(self.rules, find_link=find_link)
+            decision, pending = self.admit(method, path, host, request.headers, peer, rules=rules)
         if pending is not None:
             await pending.over()
-        return respond(request.method, decision)
+        return respond(method, decision)
 
     def admit(
         self,
@@ -64,13 +79,23 @@ class Door:
         host: str,
         headers: CIMultiDictProxy[str],
         peer: str,
+        *,
+        rules: Rules | None = None,
     ) -> Admitted:
-        """Decide what a visit gets, and remember it; whichever way it came."""
+        """Decide what a visit gets, and remember it; whichever way it came.
+
+        Nothing is remembered of one that is not decided: it comes again, with other *rules*.
+        """
         now = self.clock.now()
-        decision = decide(method, raw_target, host, now, self.rules)
+        decision = decide(method, raw_target, host, now, rules or self.rules)
         if decision.kind is None:
-            self.journal.exclude(now)
+            if decision is not UNDECIDED:
+                self.journal.exclude(now)
+            if decision.refusal is not None:
+                REFUSED_FOR[decision.refusal].inc()
             return Admitted(decision, None)
+        if decision.oddity is not None:
+            ODD[decision.oddity].inc()
         try:
             visit = Visit(
                 time=now,
@@ -94,6 +119,7 @@ class Door:
             region=self.region,
             salt=self.keyring.salt_of(epoch),
             addresses=self.addresses,
+            find_place=self.find_place,
         )
         return self.journal.offer(memory, epoch)
 
@@ -106,4 +132,5 @@ def respond(method: str, decision: Decision) -> web.Response:
     if method == "OPTIONS":
         return web.Response(status=decision.status, headers=PREFLIGHT_HEADERS)
     body = decision.body.encode()
-    return web.Response(status=decision.status, headers=PAGE_HEADERS, body=body)
+    headers = HTML_HEADERS if decision.html else PAGE_HEADERS
+    return web.Response(status=decision.status, headers=headers, body=body)

@@ -14,23 +14,26 @@ import contextlib
 import functools
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
-from http import HTTPStatus
 from typing import NamedTuple, cast
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDictProxy
 
 from milepost.clock import Clock
 from milepost.http import no_access_log, quiet_server_logger
-from milepost.metrics import MALFORMED
-from regional_logger.decide import Decision
+from regional_logger.decide import UNDECIDED, Decision
+from regional_logger.longway import NEVER, SERVER_NAME, LongWay
 from regional_logger.metrics import REFUSED_CONNECTIONS
-from regional_logger.quick import header_lines, parse_plain, write_answer
+from regional_logger.quick import header_lines, is_host, parse_plain, write_answer
+from regional_logger.sweeper import Sweeper
 from regional_logger.waiting import Pending
 
 KEEPALIVE_SECONDS = 75.0
-SERVER_NAME = "milepost"
+BAD_REQUEST = 400
 
 REDIRECT_HEADERS = {
     "Cache-Control": "private, no-cache",
@@ -42,7 +45,15 @@ PAGE_HEADERS = {
     "Content-Type": "text/plain; charset=utf-8",
     "Server": SERVER_NAME,
 }
+HTML_HEADERS = {
+    **PAGE_HEADERS,
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": "default-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+}
 _REDIRECT_LINES, _PAGE_LINES = header_lines(REDIRECT_HEADERS), header_lines(PAGE_HEADERS)
+_HTML_LINES = header_lines(HTML_HEADERS)
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -64,15 +75,42 @@ def _date(second: int) -> bytes:
     return formatdate(second, usegmt=True).encode()
 
 
+def _page_lines(decision: Decision) -> bytes:
+    return _HTML_LINES if decision.html else _PAGE_LINES
+
+
+class Unsound(web.BaseRequest):
+    """A request that aiohttp could read, and that is refused all the same."""
+
+
+def _make_request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: "asyncio.Task[None]",
+) -> web.BaseRequest:
+    """Return the request that *message* is; aiohttp asks neither its version nor its Host."""
+    host = message.headers.get("Host")  # there is but one: the parser sees to that
+    if message.version in (HttpVersion10, HttpVersion11) and (host is None or is_host(host)):
+        kind = web.BaseRequest
+    else:
+        # It would be answered in the version that it claims.
+        kind, message = Unsound, message._replace(version=HttpVersion11)
+    return kind(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+
 class Front(web.Server):
     """Lets visits in by *admit*, or, where aiohttp must read them, answers with *answer*."""
 
     def __init__(self, answer: Answer, admit: Admit, *, connections_max: int, clock: Clock) -> None:
-        super().__init__(answer)
+        super().__init__(self._answer_sound, request_factory=_make_request)
+        self._answer = answer
         self.admit = admit
         self.clock = clock
         self._connections_max = connections_max
         self._loop_here = asyncio.get_running_loop()
+        self._sweeper = Sweeper(self._loop_here, self._own_connections)
 
     def __call__(self) -> RequestHandler:
         """Return the protocol of one connection."""
@@ -81,6 +119,7 @@ class Front(web.Server):
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Let a visitor in, unless the descriptors that the log needs would be next."""
         super().connection_made(handler, transport)
+        self._sweeper.watch()
         if len(self.connections) > self._connections_max:
             REFUSED_CONNECTIONS.inc()
             transport.abort()
@@ -89,15 +128,22 @@ class Front(web.Server):
         """Let what waits be answered, then close."""
         await asyncio.gather(*(each.finish(timeout) for each in self._own_connections()))
         await super().shutdown(timeout)
+        self._sweeper.close()
+
+    async def _answer_sound(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Refuse what aiohttp lets pass although it is no sound HTTP/1; answer the rest."""
+        if isinstance(request, Unsound):
+            return request.protocol.handle_error(request, BAD_REQUEST)
+        return await self._answer(request)
 
     def _own_connections(self) -> list["Connection"]:
         return [each for each in self.connections if isinstance(each, Connection)]
 
 
-class Connection(RequestHandler):
+class Connection(LongWay):
     """One visitor's connection."""
 
-    __slots__ = ("_decision", "_front", "_held", "_monotonic", "_peer", "_pending", "_quick")
+    __slots__ = ("_decision", "_front", "_held", "_peer", "_pending", "_quick")
 
     def __init__(self, front: Front, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -110,7 +156,6 @@ class Connection(RequestHandler):
             auto_decompress=False,
         )
         self._front = front
-        self._monotonic = loop.time
         self._quick = True
         self._pending: Pending | None = None
         self._decision: Decision | None = None  # what goes out when nothing is pending
@@ -126,7 +171,8 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Answer a plain request here, or hand the connection to aiohttp."""
         if self._close or self._force_close:
-            return  # it is ending: what comes now is no visit any more
+            self.drop(data)  # it is ending: what comes now is no visit any more
+            return
         if self._pending is not None:
             # One at a time.  What comes meanwhile is held, and no more is read.
             self._held += data
@@ -136,14 +182,19 @@ class Connection(RequestHandler):
         plain = parse_plain(data) if self._quick and not self._paused else None
         if plain is None:
             self._quick = False
-            super().data_received(data)
+            self.take(data)
             return
+        self._began = NEVER  # it is whole
         # aiohttp closes what is idle, and sees no request of this way.
         self._next_keepalive_close_time = self._monotonic() + KEEPALIVE_SECONDS
         decision, pending = self._front.admit(
             "GET", plain.raw_target, plain.host, plain.headers, self._peer
         )
         if pending is None:
+            if decision is UNDECIDED:  # its link is on disk, and aiohttp can wait for that
+                self._quick = False
+                self.take(data)
+                return
             self._write(decision)
             return
         self._pending, self._decision = pending, decision
@@ -167,30 +218,17 @@ class Connection(RequestHandler):
             held, self._held = self._held, b""
             self._transport_here().resume_reading()
             self.data_received(held)
+        self.end_if_over()
+
+    def waits(self) -> bool:
+        """Tell whether an answer is due, whichever way."""
+        return self._pending is not None or super().waits()
 
     def _write(self, decision: Decision) -> None:
         if self.transport is not None and not self.transport.is_closing():
-            lines = _REDIRECT_LINES if decision.target else _PAGE_LINES
+            lines = _REDIRECT_LINES if decision.target else _page_lines(decision)
             date = _date(self._front.clock.now() // 1000)
             self._transport_here().write(write_answer(decision, lines, date))
 
     def _transport_here(self) -> asyncio.Transport:
         return cast("asyncio.Transport", self.transport)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Refuse in one line; the connection ends with it."""
-        del exc, message  # both hold what was sent
-        MALFORMED.inc()
-        if request.writer.output_size > 0:
-            msg = "the answer has begun already"
-            raise ConnectionError(msg)
-        response = web.Response(status=status, text=f"{HTTPStatus(status).phrase}\n")
-        response.headers["Server"] = SERVER_NAME
-        response.force_close()
-        return response

@@ -14,7 +14,7 @@ from regional_logger.parts import BACKOFF_SECONDS_MAX, CLOCK
 from regional_logger.replication import StreamKeeper
 from regional_logger.workers.crew import LOOK_SECONDS, Crew, Terms
 from regional_logger.workers.office import FrontOffice
-from regional_logger.workers.share import SharedKeys, SharedTable, greeting
+from regional_logger.workers.share import SharedKeys, SharedLinks, greeting
 from regional_logger.workers.sums import Summed
 
 
@@ -27,8 +27,9 @@ async def main(config: Config) -> None:
         crew, keyring, bell = Crew(config.workers), Keyring(), Bell()
         litestream = parts.litestream_of(config)
         keys = await parts.key_follower(stack, config, keyring)
-        table = SharedTable(crew.tell)
-        feed = await parts.feed_follower(stack, config, table)
+        replica = parts.replica_of(stack, config)
+        links = SharedLinks(replica, crew.tell)
+        feed = await parts.feed_follower(stack, config, replica, links)
         shelf = parts.shelf_of(stack, config)
         summed = Summed(REGISTRY)
         await parts.listen_privately(
@@ -45,7 +46,7 @@ async def main(config: Config) -> None:
             bell=bell,
             keeper=StreamKeeper(litestream, config.region, config.machine),
             summed=summed,
-            words=greeting(shared, table),
+            words=greeting(shared, links),
         )
         crew.start(Terms(office=office, clock=CLOCK))
         stack.push_async_callback(crew.close)

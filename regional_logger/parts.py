@@ -14,8 +14,10 @@ from prometheus_client.registry import Collector
 from milepost.batch import ID_BYTES
 from milepost.client import Client
 from milepost.clock import SystemClock, system_entropy
+from milepost.errors import UnavailableError
 from milepost.health import Reasons
 from milepost.litestream import Litestream
+from milepost.logs import get_log
 from milepost.loops import repeat
 from milepost.service import Loop, listen
 from milepost.tokens import TokenBook
@@ -23,15 +25,13 @@ from milepost.vocabulary import LifeId
 from regional_logger.app import private_app
 from regional_logger.bell import Bell
 from regional_logger.config import Config
-from regional_logger.decide import Rules
-from regional_logger.door import Door
 from regional_logger.handover import Handover, Source
 from regional_logger.journal import Journal, Limits
 from regional_logger.keyring import Keyring
 from regional_logger.keys import KeyFollower
-from regional_logger.links.feed import FeedFollower, Table
+from regional_logger.links.feed import FeedFollower, Holder
+from regional_logger.links.local import LocalLinks
 from regional_logger.links.store import ReplicaStore
-from regional_logger.links.table import LinkTable
 from regional_logger.meter import LifeInfo, Meter
 from regional_logger.pressure import Pressure, Writing
 from regional_logger.readers import ReaderBook
@@ -45,6 +45,11 @@ BACKOFF_SECONDS_MAX = 10.0
 LIST_SECONDS, SALT_SECONDS, FEED_SECONDS = 0.2, 0.2, 0.5
 RETIRE_SECONDS, PRESSURE_SECONDS = 60.0, 1.0
 DESCRIPTORS_KEPT = 512
+REPLICA = "links.db"
+GATEKEEPER_KEY_BYTES = 32
+LINKS_SECONDS = 1.0
+
+log = get_log(__name__)
 
 
 def log_folder(config: Config) -> Path:
@@ -78,15 +83,32 @@ async def key_follower(
     return follower
 
 
-async def feed_follower(
-    stack: contextlib.AsyncExitStack, config: Config, table: Table
-) -> FeedFollower:
-    """Return what follows the registry; *table* holds the links of last time."""
-    client = await stack.enter_async_context(Client.connect(config.links_url, config.token))
-    store = ReplicaStore.open(config.data / "links.db")
+def replica_of(stack: contextlib.AsyncExitStack, config: Config) -> ReplicaStore:
+    """Open the edge's copy of the links."""
+    store = ReplicaStore.open(config.data / REPLICA)
     stack.push_async_callback(store.close)
-    follower = FeedFollower(client, store, table, CLOCK)
-    await follower.load()
+    return store
+
+
+def local_links(stack: contextlib.AsyncExitStack, config: Config) -> LocalLinks:
+    """Return this process's links, of which nothing is known yet."""
+    links = LocalLinks.beginning(
+        system_entropy(GATEKEEPER_KEY_BYTES), config.links_memory_bytes, config.data / REPLICA
+    )
+    stack.callback(links.close)
+    return links
+
+
+async def feed_follower(
+    stack: contextlib.AsyncExitStack, config: Config, store: ReplicaStore, holder: Holder
+) -> FeedFollower:
+    """Return what follows the registry; *holder* knows the links of last time."""
+    client = await stack.enter_async_context(Client.connect(config.links_url, config.token))
+    follower = FeedFollower(client, store, holder, CLOCK)
+    try:
+        await follower.load()
+    except UnavailableError as error:  # the visitor comes first, and prefixes need no links
+        log.warning("links.not_read", reason=str(error))
     return follower
 
 
@@ -130,20 +152,6 @@ async def journal_of(
     stack.push_async_callback(journal.close)
     await journal.start()
     return journal
-
-
-def door_of(config: Config, table: LinkTable, keyring: Keyring, journal: Journal) -> Door:
-    """Return what answers visitors."""
-    return Door(
-        region=config.region,
-        rules=Rules(find_link=table.find),
-        keyring=keyring,
-        journal=journal,
-        clock=CLOCK,
-        addresses=config.addresses,
-        client_ip=config.client_ip,
-        connections_max=connections_max(),
-    )
 
 
 def shelf_of(stack: contextlib.AsyncExitStack, config: Config) -> Shelf:

@@ -9,6 +9,7 @@ Rules of this file:
 - What is taken here means the same to aiohttp; a test compares the two.
 """
 
+import functools
 import re
 from typing import NamedTuple
 
@@ -37,6 +38,8 @@ _NOT_PLAIN = frozenset(
         *("server", "proxy-connection"),
     }
 )
+# An authority without a user: RFC 9112 wants anything else refused.
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 _REASONS = {
     200: b"OK",
@@ -47,6 +50,7 @@ _REASONS = {
     308: b"Permanent Redirect",
     400: b"Bad Request",
     404: b"Not Found",
+    410: b"Gone",
     414: b"Request-URI Too Long",
 }
 
@@ -74,11 +78,17 @@ def parse_plain(data: bytes) -> Plain | None:
             given.append((name, value.strip("\t ")))
     headers = CIMultiDict(given)
     hosts = headers.getall("Host", ())
-    if len(hosts) != 1 or len(headers.getall("User-Agent", ())) > 1:
+    if len(hosts) != 1 or not is_host(hosts[0]) or len(headers.getall("User-Agent", ())) > 1:
         return None
     if any(value.lower() != "keep-alive" for value in headers.getall("Connection", ())):
         return None
     return Plain(found[1].decode("ascii"), hosts[0], CIMultiDictProxy(headers))
+
+
+@functools.lru_cache(maxsize=1024)
+def is_host(text: str) -> bool:
+    """Tell whether *text* is a host, with or without a port, as a Host header must be."""
+    return _HOST.fullmatch(text) is not None
 
 
 def write_answer(decision: Decision, headers: bytes, date: bytes) -> bytes:

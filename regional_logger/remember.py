@@ -5,6 +5,7 @@ Rules of this file:
 - Every text is bounded; what was longer is cut and named in `cut`.
 """
 
+import re
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
@@ -14,15 +15,23 @@ from milepost.record import Record
 from milepost.visitor import canonical_address, visitor_hash
 from milepost.vocabulary import Millis, Region, Salt
 from regional_logger.decide import Decision
+from regional_logger.place import NOWHERE, FindPlace
 
 FLY_CLIENT_IP, FORWARDED = "Fly-Client-IP", "forwarded:"
 EXPLICIT_TAGS = ("ref", "source", "utm_source")
 ULID_TAG = "_ulid"
-QUERY_FIELDS_MAX = 64
 TEXT_CHARS_MAX = 1_024
 HOST_CHARS_MAX = 255
 
-_TAGS = frozenset({*EXPLICIT_TAGS, ULID_TAG})
+
+def _spelled(name: str) -> str:
+    """Return a pattern for *name*, with any of its characters percent-encoded."""
+    return "".join(f"(?:{char}|%(?i:{ord(char):02x}))" for char in name)
+
+
+_TAGGED = re.compile(
+    f"&(?=[rsu_%])({'|'.join(map(_spelled, (*EXPLICIT_TAGS, ULID_TAG)))})(?=[=&]|\\Z)=?([^&]*)"
+)
 
 _FROM_HEADERS = {
     "agent": "User-Agent",
@@ -70,17 +79,26 @@ def client_address(headers: CIMultiDictProxy[str], peer: str, source: str) -> st
 
 
 def remember(
-    visit: Visit, decision: Decision, *, region: Region, salt: Salt | None, addresses: str
+    visit: Visit,
+    decision: Decision,
+    *,
+    region: Region,
+    salt: Salt | None,
+    addresses: str,
+    find_place: FindPlace | None = None,
 ) -> Memory:
-    """Return what is kept of *visit*; *addresses* is the setting of that name."""
+    """Return what is kept of *visit*; *addresses* is the setting of that name.
+
+    Who opts out is not looked up either.
+    """
     opted_out = _is_one(visit.headers, "Sec-GPC") or _is_one(visit.headers, "DNT")
     canonical = None if opted_out else canonical_address(visit.address)
     hashed = visitor_hash(salt, canonical) if salt and canonical else None
+    place = NOWHERE
+    if find_place is not None and canonical:
+        place = find_place(_whole(canonical, visit.address))
     texts, cut = _texts(visit)
-    explicit, ulid = _tags(visit.raw_target)
-    source, source_kind = explicit, "explicit"
-    if not explicit:
-        source, source_kind = texts.get("referer"), "implicit"
+    source, source_kind, ulid = _attribution(visit.raw_target, texts, cut)
     record = Record(
         kind=decision.kind or "",
         time=visit.time,
@@ -91,10 +109,14 @@ def remember(
         region=region,
         link=decision.link,
         visitor=hashed,
+        country=place.country,
+        subdivision=place.subdivision,
+        asn=place.asn,
         source=source,
-        source_kind=source_kind if source else None,
+        source_kind=source_kind,
         ulid=ulid,
         arguments=decision.arguments,
+        oddity=decision.oddity,
         opt_out=True if opted_out else None,
         cut=",".join(cut) or None,
         host=_clean(visit.host)[:HOST_CHARS_MAX],
@@ -106,6 +128,11 @@ def remember(
     )
     wanted = addresses == "all" or (addresses == "missing" and hashed is None)
     return Memory(record, canonical if wanted else None)
+
+
+def _whole(canonical: str, address: str) -> str:
+    """Return the address to look up: IPv4 as it counts, IPv6 with all that its /64 leaves out."""
+    return address.partition("%")[0] if "/" in canonical else canonical
 
 
 def _is_one(headers: CIMultiDictProxy[str], name: str) -> bool:
@@ -126,20 +153,44 @@ def _texts(visit: Visit) -> tuple[dict[str, str], list[str]]:
     return texts, cut
 
 
-def _tags(raw_target: str) -> tuple[str | None, str | None]:
-    """Return the explicit attribution and the ULID that the query names, if any."""
-    query = raw_target.partition("?")[2]
-    if not query:
-        return None, None
-    fields: dict[str, str] = {}
-    for field in query.split("&", QUERY_FIELDS_MAX)[:QUERY_FIELDS_MAX]:
-        name, _, value = field.partition("=")
-        if value and name in _TAGS:
-            fields[name] = _clean(unquote_plus(value, errors="replace"))[:TEXT_CHARS_MAX]
-    for name in EXPLICIT_TAGS:
-        if name in fields:
-            return fields[name], fields.get(ULID_TAG)
-    return None, fields.get(ULID_TAG)
+def _attribution(
+    raw_target: str, texts: dict[str, str], cut: list[str]
+) -> tuple[str | None, str | None, str | None]:
+    """Return where the visit says it comes from, how it says so, and the ULID, if any."""
+    ulid = None
+    if "?" in raw_target and (tags := _tags(raw_target)):
+        ulid = _value(tags, ULID_TAG, "ulid", cut)
+        for tag in EXPLICIT_TAGS:
+            if tags.get(tag):
+                return _value(tags, tag, "source", cut), "explicit", ulid
+    referer = texts.get("referer")
+    return referer, "implicit" if referer else None, ulid
+
+
+def _tags(raw_target: str) -> dict[str, str]:
+    """Return what the query says under each of the names that matter, still encoded.
+
+    As URLSearchParams reads it: `&` alone separates, names may be percent-encoded,
+    and the first of a name counts, also when it is empty.
+    """
+    query = raw_target.partition("?")[2].partition("#")[0]
+    tags: dict[str, str] = {}
+    for name, value in _TAGGED.findall(f"&{query}"):
+        if name not in tags:
+            tags[name] = value
+            if "%" in name:
+                tags.setdefault(unquote_plus(name), value)
+    return tags
+
+
+def _value(tags: dict[str, str], tag: str, field: str, cut: list[str]) -> str | None:
+    encoded = tags.get(tag)
+    if not encoded:
+        return None
+    text = _clean(unquote_plus(encoded, errors="replace"))
+    if len(text) > TEXT_CHARS_MAX:
+        cut.append(field)
+    return text[:TEXT_CHARS_MAX]
 
 
 def _clean(text: str) -> str:

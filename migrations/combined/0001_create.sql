@@ -142,6 +142,7 @@ CREATE TABLE hit (
     language    INTEGER,
     arguments   INTEGER,
     cut         INTEGER,
+    oddity      INTEGER,
     PRIMARY KEY (batch, idx)
 ) STRICT, WITHOUT ROWID;
 

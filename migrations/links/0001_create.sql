@@ -10,10 +10,12 @@ CREATE TABLE meta (             -- one row, written when the file is made
 CREATE TABLE link (
     id          TEXT    PRIMARY KEY,
     host        TEXT    NOT NULL,  -- '*': every host
-    path        TEXT    NOT NULL,
+    path        TEXT    NOT NULL,  -- with a '*' at its end: a pattern
     destination TEXT    NOT NULL,
     status      INTEGER NOT NULL,
     enabled     INTEGER NOT NULL,
+    pass_query  INTEGER NOT NULL,
+    expires_ms  INTEGER,           -- NULL: never
     version     INTEGER NOT NULL,  -- 1, and one more with each change
     created_ms  INTEGER NOT NULL,
     updated_ms  INTEGER NOT NULL,

@@ -8,11 +8,27 @@ CREATE TABLE feed (             -- one row once the first snapshot is in
     position   INTEGER NOT NULL
 ) STRICT;
 
-CREATE TABLE link (
-    id          TEXT    PRIMARY KEY,
+CREATE TABLE link (             -- ordered by place: a visit's link is found by one search
+    id          TEXT    NOT NULL UNIQUE,
     host        TEXT    NOT NULL,  -- '*': every host
+    path        TEXT    NOT NULL,  -- with a '*' at its end: a pattern
+    destination TEXT    NOT NULL,
+    status      INTEGER NOT NULL,
+    enabled     INTEGER NOT NULL,
+    pass_query  INTEGER NOT NULL,
+    expires_ms  INTEGER,           -- NULL: never
+    PRIMARY KEY (host, path)
+) STRICT, WITHOUT ROWID;
+
+-- The parts of a snapshot until its last one is there.  Nobody looks for links here.
+CREATE TABLE arriving (
+    id          TEXT    NOT NULL UNIQUE,
+    host        TEXT    NOT NULL,
     path        TEXT    NOT NULL,
     destination TEXT    NOT NULL,
     status      INTEGER NOT NULL,
-    enabled     INTEGER NOT NULL
+    enabled     INTEGER NOT NULL,
+    pass_query  INTEGER NOT NULL,
+    expires_ms  INTEGER,
+    PRIMARY KEY (host, path)
 ) STRICT, WITHOUT ROWID;

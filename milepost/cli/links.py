@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import click
@@ -20,9 +21,49 @@ COLUMNS = {
     "path": "PATH",
     "status": "STATUS",
     "enabled": "ENABLED",
+    "pass_query": "QUERY",
+    "expires": "EXPIRES",
     "destination": "DESTINATION",
 }
+NEVER = "never"
 STATUS_CHOICE = click.Choice([str(status) for status in STATUSES])
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def moment(text: str) -> int | str:
+    """Read a time as people write it (RFC 3339; without an offset it is UTC), or never."""
+    if text == NEVER:
+        return NEVER
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        msg = f"want a time such as 2030-12-31T23:59:59Z, or {NEVER}"
+        raise click.BadParameter(msg) from error
+    return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1_000)
+
+
+def behaviour_options(command: Command) -> Command:
+    """Add the options that a link is made and changed with alike."""
+    for option in (
+        click.option(
+            "--expires",
+            type=moment,
+            metavar="TIME",
+            help="When it ends and answers 410 (RFC 3339), or never.",
+        ),
+        click.option(
+            "--pass-query/--drop-query",
+            default=None,
+            help="Whether a visit's query goes on to the destination.  [default: drop]",
+        ),
+        click.option(
+            "--status", type=STATUS_CHOICE, help="Status of the redirect.  [default: 302]"
+        ),
+    ):
+        command = option(command)
+    return command
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
@@ -41,7 +82,19 @@ def changes(**fields: Any) -> dict[str, Any]:
     given = {name: value for name, value in fields.items() if value is not None}
     if "status" in given:
         given["status"] = int(given["status"])
+    if "expires" in given:
+        expires = given.pop("expires")
+        given["expires_ms"] = None if expires == NEVER else expires
     return given
+
+
+def shown(link: dict[str, Any]) -> dict[str, Any]:
+    """Return *link* as a table shows it."""
+    expires_ms = link.get("expires_ms")
+    if expires_ms is None:
+        return link
+    moment = datetime.fromtimestamp(expires_ms / 1_000, UTC)
+    return link | {"expires": moment.isoformat(timespec="seconds").replace("+00:00", "Z")}
 
 
 def link_path(link_id: str) -> str:
@@ -70,7 +123,7 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         emit_json(rows)
     else:
-        emit_table(COLUMNS, rows, "no links yet")
+        emit_table(COLUMNS, [shown(row) for row in rows], "no links yet")
 
 
 @click.group(epilog=example("milepost links create /sale https://example.com/spring"))
@@ -84,21 +137,26 @@ def links() -> None:
 @click.argument("path")
 @click.argument("destination")
 @click.option("--host", help="Only on this host name; otherwise on every one.")
-@click.option("--status", type=STATUS_CHOICE, help="Status of the redirect.  [default: 302]")
+@behaviour_options
 @json_option
 @fleet_option
 @click.pass_obj
 def create(
     here: Surroundings,
+    /,
     *,
     path: str,
     destination: str,
     host: str | None,
-    status: str | None,
     as_json: bool,
+    **behaviour: Any,
 ) -> None:
-    """Make PATH lead to DESTINATION."""
-    body = changes(path=path, destination=destination, host=host, status=status)
+    """Make PATH lead to DESTINATION.
+
+    A PATH that ends in /* stands for every path that begins so; where DESTINATION
+    ends in * too, the rest of a visit's path goes there.
+    """
+    body = changes(path=path, destination=destination, host=host, **behaviour)
 
     async def question(client: Client) -> Any:
         return await client.post("/v1/links", body)
@@ -143,24 +201,25 @@ def get(here: Surroundings, *, link_id: str, as_json: bool) -> None:
 @click.option("--path", help="The new path.")
 @click.option("--destination", help="The new destination.")
 @click.option("--host", help="The new host name; * for every one.")
-@click.option("--status", type=STATUS_CHOICE, help="The new status of the redirect.")
+@behaviour_options
 @click.option("--enabled/--disabled", default=None, help="Whether it redirects at all.")
 @json_option
 @fleet_option
 @click.pass_obj
 def update(
     here: Surroundings,
+    /,
     *,
     link_id: str,
     path: str | None,
     destination: str | None,
     host: str | None,
-    status: str | None,
     enabled: bool | None,
     as_json: bool,
+    **behaviour: Any,
 ) -> None:
     """Change what is given, and leave the rest."""
-    body = changes(path=path, destination=destination, host=host, status=status, enabled=enabled)
+    body = changes(path=path, destination=destination, host=host, enabled=enabled, **behaviour)
     if not body:
         msg = "nothing to change: give at least one option, such as --destination"
         raise click.UsageError(msg)

@@ -3,10 +3,12 @@
 Disk first, then memory: what a visit finds was on disk before, so a restart
 never goes back behind it.  Whatever is doubtful ends the connection; the next
 one resumes from the place on disk, or asks for a snapshot when that place no
-longer means anything.
+longer means anything.  After a write that failed, and has happened all the same,
+memory begins anew with what is on disk; otherwise it stays as it is.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from milepost.client import Client
@@ -15,8 +17,8 @@ from milepost.errors import UnavailableError
 from milepost.links import FeedPlace, Link
 from milepost.logs import get_log
 from milepost.sse import Event, events
-from milepost.vocabulary import LinkId, Millis, Position
-from regional_logger.links.news import SNAPSHOT, Change, read_change, read_part
+from milepost.vocabulary import Millis, Position
+from regional_logger.links.news import SNAPSHOT, Applied, Change, read_change, read_part
 from regional_logger.links.store import ReplicaStore
 
 log = get_log(__name__)
@@ -24,96 +26,119 @@ log = get_log(__name__)
 STREAM = "/sync/stream"
 SILENCE_SECONDS_MAX = 30.0  # three heartbeats
 SNAPSHOT_LINKS_MAX = 1_000_000
+LINKS_A_WRITE = 5_000  # of a snapshot: each write waits for the disk
 
 
-class Table(Protocol):
-    """What holds the links for visitors."""
+class Holder(Protocol):
+    """What has the links at hand for visitors."""
 
-    def put(self, link: Link) -> None:
-        """Add *link*, or replace what was held under its id."""
+    async def renew(self, place: FeedPlace | None) -> None:
+        """Know what is in the replica now, which is of *place*, and nothing else."""
 
-    def remove(self, link_id: LinkId) -> None:
-        """Forget a link, if it is there."""
+    def change(self, applied: Applied) -> None:
+        """Hear what has just been changed in the replica."""
 
-    def replace_all(self, links: Iterable[Link]) -> None:
-        """Hold *links* and nothing else."""
+
+@dataclass(slots=True)
+class Arriving:
+    """A snapshot of which the last part is not there yet."""
+
+    written: int = 0
+    waiting: list[Link] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Return how many links there are so far."""
+        return self.written + len(self.waiting)
 
 
 class FeedFollower:
-    """Keeps *store* and *table* equal to the registry behind *client*."""
+    """Keeps *store* and *holder* equal to the registry behind *client*."""
 
     def __init__(
         self,
         client: Client,
         store: ReplicaStore,
-        table: Table,
+        holder: Holder,
         clock: Clock,
         *,
         silence_seconds_max: float = SILENCE_SECONDS_MAX,
     ) -> None:
         self._client = client
         self._store = store
-        self._table = table
+        self._holder = holder
         self._clock = clock
         self._silence_seconds_max = silence_seconds_max
         self._loaded = False
         self._place: FeedPlace | None = None
         self._doubtful = False  # the place is not to be resumed from
+        self._unsettled = False  # a write has begun and not ended: it may be on disk or not
         self.heard_ms: Millis | None = None  # when the registry last said anything at all
 
     @property
     def synced(self) -> bool:
-        """Tell whether the table is some moment of the registry, however old."""
+        """Tell whether what is held is some moment of the registry, however old."""
         return self._place is not None
 
     @property
     def position(self) -> Position:
-        """Return the position that the table is true for; 0 before the first snapshot."""
+        """Return the position that what is held is true for; 0 before the first snapshot."""
         return self._place.position if self._place else Position(0)
 
     async def load(self) -> None:
-        """Fill the table from disk.  Before it, an edge knows no link."""
-        replica = await self._store.load()
-        self._table.replace_all(replica.links)
-        self._place, self._loaded = replica.place, True
+        """Begin with what is on disk.  Before it, an edge knows no link."""
+        place = await self._store.place()
+        await self._holder.renew(place)
+        self._place, self._loaded, self._unsettled = place, True, False
 
     async def follow(self) -> None:
         """Connect and apply what comes until the connection ends."""
-        if not self._loaded:
+        if not self._loaded or (self._unsettled and await self._has_moved()):
             await self.load()
+        self._unsettled = False
         resume = self._place is not None and not self._doubtful
         headers = {"Last-Event-ID": str(self._place)} if resume else {}
-        parts: list[Link] | None = None
+        arriving: Arriving | None = None
         async with self._client.stream(
             STREAM, headers, silence_seconds_max=self._silence_seconds_max
         ) as lines:
             async for event in events(self._noted(lines)):
                 if event.name == SNAPSHOT:
-                    parts = await self._collect(event, parts or [])
-                elif parts is None:
+                    arriving = await self._collect(
+                        event, Arriving() if arriving is None else arriving
+                    )
+                elif arriving is None:
                     await self._apply(read_change(event))
                 else:
                     self._doubt("a change came in the middle of a snapshot")
+
+    async def _has_moved(self) -> bool:
+        """Tell whether the disk may hold something else than memory."""
+        return self._doubtful or await self._store.place() != self._place
 
     async def _noted(self, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for line in lines:
             self.heard_ms = self._clock.now()
             yield line
 
-    async def _collect(self, event: Event, links: list[Link]) -> list[Link] | None:
-        """Take one more part; return what was collected, or None once all is applied."""
+    async def _collect(self, event: Event, arriving: Arriving) -> Arriving | None:
+        """Take one more part; return what has arrived, or None once it is applied."""
         part = read_part(event)
         for fault in part.faults:
             log.warning("link.skipped", reason=fault)
-        links += part.links
-        if len(links) > SNAPSHOT_LINKS_MAX:
+        arriving.waiting += part.links
+        if len(arriving) > SNAPSHOT_LINKS_MAX:
             self._doubt(f"a snapshot of more than {SNAPSHOT_LINKS_MAX} links")
+        if part.place is None and len(arriving.waiting) < LINKS_A_WRITE:
+            return arriving
+        await self._store.arrive(arriving.waiting, first=not arriving.written)
+        arriving.written, arriving.waiting = len(arriving), []
         if part.place is None:
-            return links
-        await self._store.replace(part.place, links)
-        self._table.replace_all(links)
-        self._place, self._doubtful = part.place, False
-        log.info("snapshot.applied", links=len(links), position=part.place.position)
+            return arriving
+        self._unsettled = True
+        await self._store.take_arrived(part.place)
+        await self.load()
+        self._doubtful = False
+        log.info("snapshot.applied", links=len(arriving), position=part.place.position)
         return None
 
     async def _apply(self, change: Change) -> None:
@@ -125,12 +150,10 @@ class FeedFollower:
         elif change.place.position == held.position + 1:
             if change.fault:
                 log.warning("link.skipped", reason=change.fault, position=change.place.position)
-            await self._store.apply(change)
-            self._place = change.place
-            if change.put is not None:
-                self._table.put(change.put)
-            if change.remove is not None:
-                self._table.remove(change.remove)
+            self._unsettled = True
+            gone = await self._store.apply(change)
+            self._place, self._unsettled = change.place, False
+            self._holder.change(Applied(place=change.place, gone=gone, put=change.put))
 
     def _doubt(self, reason: str) -> None:
         self._doubtful = True

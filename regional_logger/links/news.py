@@ -39,6 +39,15 @@ class Change:
     fault: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """A change as the replica took it: what it holds now, and what it did away with for that."""
+
+    place: FeedPlace
+    gone: tuple[Link, ...]
+    put: Link | None
+
+
 def read_part(event: Event) -> Part:
     """Read a `snapshot` event, or refuse it whole."""
     try:

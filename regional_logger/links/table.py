@@ -1,69 +1,228 @@
-"""The links in memory: which one a visit means.
+"""The links of one process: which one a visit means, and whether memory can tell.
+
+Three things at once: the gatekeeper knows every literal place, the patterns are
+all there, and of the literal links as many as the memory for them holds.
+
+A link of the very host and port that a visit names comes before one of the host,
+and that before one of every host.  At each of the three a literal link comes
+before a pattern, and a longer pattern before a shorter one.
 
 Rules of this file:
 - Pure.
-- A disabled link is held, so that it can be counted, and never found.
+- Of a disabled link nothing is in here but that its host has one.
+- Whatever may be on disk and is not in memory is COLD, and never "not found".
+- Who takes a link out says what it was: the gatekeeper cannot look it up.
 """
 
+import enum
+import functools
 import re
-from collections.abc import Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Literal
 
 from milepost.links import ANY_HOST, Link
-from milepost.vocabulary import LinkId
+from regional_logger.links.gatekeeper import Gatekeeper
+from regional_logger.links.radix import Patterns
+from regional_logger.targets import canonical
+
+PREVIEW = "+"
+HOSTS_REMEMBERED = 256
+LINK_BYTES = 480  # what CPython and this table take for a link, but for its two long texts
 
 _PORT = re.compile(r":[0-9]{1,5}$")
 
 Place = tuple[str, str]  # host and path
 
 
-class LinkTable:
-    """Every link of the replica, by id and by the place it answers at."""
+class Cold(enum.Enum):
+    """What is found when only the disk can tell."""
 
-    def __init__(self) -> None:
-        self._by_id: dict[LinkId, Link] = {}
-        self._by_place: dict[Place, Link] = {}
+    COLD = enum.auto()
+
+
+COLD: Final = Cold.COLD
+Found = Link | None | Literal[Cold.COLD]
+FindLink = Callable[[str, str], Found]  # (host, path) -> link
+
+
+@functools.lru_cache(maxsize=HOSTS_REMEMBERED)
+def names_of(host: str) -> tuple[str, ...]:
+    """Return the hosts whose links answer a visit to *host*, the nearest first."""
+    if not host.isascii():
+        return (ANY_HOST,)  # no link has such a host, and a database might not take it
+    full = host.lower()
+    return tuple(dict.fromkeys((full, _PORT.sub("", full).rstrip("."), ANY_HOST)))
+
+
+def paths_of(path: str) -> tuple[str, ...]:
+    """Return the literal paths that a visit to *path* may mean."""
+    return (path, path[:-1]) if path.endswith(PREVIEW) else (path,)
+
+
+def bytes_of(link: Link) -> int:
+    """Return about how much memory *link* takes."""
+    return LINK_BYTES + len(link.path) + len(link.destination)
+
+
+class Outline:
+    """What is known of every link without holding them."""
+
+    def __init__(self, key: bytes, expected: int = 0) -> None:
+        self.gatekeeper = Gatekeeper(key, expected)
+        self.patterns = Patterns()
+        self.hosts: Counter[str] = Counter()  # how many links each has, disabled ones included
+        self.own: Counter[str] = Counter()  # the same, as targets are compared with them
+
+    def add(self, link: Link) -> None:
+        """Know *link*; of one that is disabled, its host."""
+        self.hosts[link.host] += 1
+        self.own[canonical(link.host)] += 1
+        if link.enabled and link.is_pattern:
+            self.patterns.put(link)
+        elif link.enabled:
+            self.gatekeeper.add(link.host, link.path)
+
+    def remove(self, link: Link) -> None:
+        """Know *link*, which was added, no more."""
+        for counted, name in ((self.hosts, link.host), (self.own, canonical(link.host))):
+            counted[name] -= 1
+            if not counted[name]:
+                del counted[name]
+        if link.enabled and link.is_pattern:
+            self.patterns.remove(link)
+        elif link.enabled:
+            self.gatekeeper.discard(link.host, link.path)
+
+
+class LinkTable:
+    """What one process knows of the links."""
+
+    def __init__(self, key: bytes, bytes_max: int | None = None) -> None:
+        """Know no link.  *key* is the gatekeeper's; without *bytes_max* nothing is ever cold."""
+        self._bytes_max = bytes_max
+        self._outline = Outline(key)
+        self._near: OrderedDict[Place, Link] = OrderedDict()  # the least lately used first
+        self._near_bytes = 0
+        self._cold = False  # there may be links that are not in memory
+        self._dropped = False  # some had no room, since the outline is this one
+        self.version = 0  # rises whenever what was read before may be out of date
+        self.key = key
+
+    @property
+    def near(self) -> int:
+        """Return how many literal links are in memory."""
+        return len(self._near)
+
+    @property
+    def near_bytes(self) -> int:
+        """Return about how much memory they take."""
+        return self._near_bytes
+
+    @property
+    def gatekeeper_bytes(self) -> int:
+        """Return how much memory the gatekeeper takes."""
+        return self._outline.gatekeeper.size_bytes
+
+    def has_host(self, name: str) -> bool:
+        """Tell whether a link names the host *name*, which is canonical."""
+        return name in self._outline.own
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        """Return how many links can be found, in memory or on disk."""
+        return len(self._outline.gatekeeper) + len(self._outline.patterns)
 
-    def links(self) -> tuple[Link, ...]:
-        """Return every link that is held, as of this moment."""
-        return tuple(self._by_id.values())
+    def find(self, host: str, path: str) -> Found:
+        """Return the link for a visit to *path* of the host named in its header."""
+        patterns, near, hosts = self._outline.patterns, self._near, self._outline.hosts
+        for name in names_of(host):
+            link = near.get((name, path))
+            if link is not None:
+                if self._cold:
+                    near.move_to_end((name, path))
+                return link
+            if name not in hosts:
+                continue
+            if self._cold and self._outline.gatekeeper.may_hold(name, path):
+                return COLD
+            if name in patterns.hosts:
+                link = patterns.find(name, path)
+                if link is not None:
+                    return link
+        return None
 
-    def put(self, link: Link) -> None:
-        """Add *link*, or replace what was held under its id."""
-        self.remove(link.id)
-        self._by_id[link.id] = link
-        if link.enabled:
-            self._by_place[link.host, link.path] = link
-
-    def remove(self, link_id: LinkId) -> None:
-        """Forget a link, if it is there."""
-        old = self._by_id.pop(link_id, None)
-        # Another link may have taken the place since.
-        if old is not None and self._by_place.get((old.host, old.path)) is old:
-            del self._by_place[old.host, old.path]
-
-    def replace_all(self, links: Iterable[Link]) -> None:
-        """Hold *links* and nothing else, from one moment to the next."""
-        by_id = {link.id: link for link in links}
-        by_place = {(link.host, link.path): link for link in by_id.values() if link.enabled}
-        self._by_id, self._by_place = by_id, by_place
-
-    def find(self, host: str, path: str) -> Link | None:
-        """Return the link for a visit to *path* of the host named in its header.
-
-        A link of that very host and port comes before one of the host, and that
-        before one of every host.
-        """
-        literal = path.partition("?")[0]
-        for name in _names(host):
-            link = self._by_place.get((name, literal))
+    def find_among(self, known: Mapping[Place, Link], host: str, path: str) -> Link | None:
+        """Return the same when *known* is all that the disk has for such a visit."""
+        for name in names_of(host):
+            place = (name, path)
+            link = self._near.get(place) or known.get(place)
+            link = link or self._outline.patterns.find(name, path)
             if link is not None:
                 return link
         return None
 
+    def change(self, gone: Iterable[Link], put: Link | None) -> None:
+        """Know *put*; *gone* are those that were under its id or at its place, or are no more."""
+        self.version += 1
+        for link in gone:
+            self._outline.remove(link)
+            self._forget((link.host, link.path))
+        if put is not None:
+            self._outline.add(put)
+            self._keep(put, by_force=False)
 
-def _names(host: str) -> tuple[str, ...]:
-    full = host.lower()
-    return (full, _PORT.sub("", full).rstrip("."), ANY_HOST)
+    def renew(self, outline: Outline) -> None:
+        """Know the links in *outline* and no others.  All of them are cold at first."""
+        self.version += 1
+        self._outline = outline
+        self._near, self._near_bytes = OrderedDict(), 0
+        self._cold, self._dropped = True, False
+
+    def hold_all(self, links: Iterable[Link]) -> None:
+        """Know *links* and no others, from one moment to the next, and hold them all for good."""
+        outline, near = Outline(self.key), OrderedDict[Place, Link]()
+        for link in links:
+            outline.add(link)
+            if link.enabled and not link.is_pattern:
+                near[link.host, link.path] = link
+        self.version += 1
+        self._outline, self._near = outline, near
+        self._near_bytes = sum(map(bytes_of, near.values()))
+        self._bytes_max, self._cold, self._dropped = None, False, False
+
+    def keep(self, link: Link, version: int) -> None:
+        """Hold *link*, read from disk at *version*, and make room for it."""
+        if version == self.version:
+            self._keep(link, by_force=True)
+
+    def warm(self, links: Iterable[Link]) -> bool:
+        """Hold *links*, read just now, as far as there is room; return False if there was none."""
+        for link in links:
+            self._keep(link, by_force=False)
+            if self._dropped:
+                return False
+        return True
+
+    def warmed(self) -> None:
+        """Hear that every link has been offered: if all had room, memory can tell of each."""
+        self._cold = self._dropped
+
+    def _keep(self, link: Link, *, by_force: bool) -> None:
+        place = (link.host, link.path)
+        if link.is_pattern or not link.enabled:
+            return
+        self._forget(place)
+        more = bytes_of(link)
+        if self._bytes_max is not None and self._near_bytes + more > self._bytes_max:
+            self._cold = self._dropped = True
+            if not by_force:
+                return
+            while self._near and self._near_bytes + more > self._bytes_max:
+                self._near_bytes -= bytes_of(self._near.popitem(last=False)[1])
+        self._near[place] = link
+        self._near_bytes += more
+
+    def _forget(self, place: Place) -> None:
+        old = self._near.pop(place, None)
+        if old is not None:
+            self._near_bytes -= bytes_of(old)

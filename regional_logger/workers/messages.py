@@ -17,9 +17,10 @@ import orjson
 from milepost.batch import ID_BYTES, hex_bytes
 from milepost.epochs import SALT_BYTES
 from milepost.errors import RejectedError
-from milepost.links import Link, link_from
-from milepost.vocabulary import Epoch, LinkId, Millis, Salt, StreamId
+from milepost.links import Link, feed_place, link_from
+from milepost.vocabulary import Epoch, Millis, Salt, StreamId
 from regional_logger.keyring import HeldSalt
+from regional_logger.links.news import Applied
 
 LINE_BYTES_MAX = 1 << 20
 LINKS_A_LINE = 100
@@ -50,17 +51,15 @@ class SomeLinks:
 
 
 @dataclass(frozen=True, slots=True)
-class PutLink:
-    """To a worker: a link that is new or has changed."""
-
-    link: Link
+class Reload:
+    """To a worker: the replica on disk holds all links, read it."""
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveLink:
-    """To a worker: a link that is gone."""
+class ChangedLink:
+    """To a worker: a link that is new, has changed or is gone."""
 
-    id: LinkId
+    applied: Applied
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +126,8 @@ Message = (
     KeyList
     | Salts
     | SomeLinks
-    | PutLink
-    | RemoveLink
+    | Reload
+    | ChangedLink
     | Begin
     | TurnOver
     | Released
@@ -179,6 +178,21 @@ def _link(rule: Any) -> Link:
     return link_from(rule, _text(rule["id"]))
 
 
+def _changed(content: Any) -> ChangedLink:
+    told, gone, put = content
+    place = feed_place(told)
+    if place is None:
+        msg = "want a place in the feed"
+        raise RejectedError(msg)
+    return ChangedLink(
+        Applied(
+            place=place,
+            gone=tuple(map(_link, gone)),
+            put=None if put is None else _link(put),
+        )
+    )
+
+
 def _salts(content: Iterable[Any]) -> Salts:
     return Salts(
         tuple(
@@ -211,6 +225,15 @@ def _text(value: Any) -> str:
     return value
 
 
+def _changed_content(applied: Applied) -> Any:
+    put = applied.put
+    return [
+        str(applied.place),
+        [link.to_rule() for link in applied.gone],
+        None if put is None else put.to_rule(),
+    ]
+
+
 def _salts_content(message: Salts) -> Any:
     return [[held.epoch, held.end_ms, held.salt.hex()] for held in message.held]
 
@@ -240,12 +263,8 @@ _FORMS: dict[type, _Form] = {
         lambda message: [[link.to_rule() for link in message.links], message.last],
         _some_links,
     ),
-    PutLink: _Form(
-        "put", lambda message: message.link.to_rule(), lambda rule: PutLink(_link(rule))
-    ),
-    RemoveLink: _Form(
-        "remove", lambda message: message.id, lambda text: RemoveLink(LinkId(_text(text)))
-    ),
+    Reload: _bare("reload", Reload),
+    ChangedLink: _Form("changed", lambda message: _changed_content(message.applied), _changed),
     Begin: _bare("begin", Begin),
     TurnOver: _bare("turn_over", TurnOver),
     Released: _of_a_stream("released", Released),

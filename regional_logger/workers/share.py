@@ -6,17 +6,18 @@ through memory and the pipe alone.
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
-from milepost.links import Link
+from milepost.links import FeedPlace, Link
 from milepost.vocabulary import LinkId, Millis
 from regional_logger.keyring import HeldSalt, Keyring
 from regional_logger.keys import KeyFollower
-from regional_logger.links.table import LinkTable
+from regional_logger.links.news import Applied
+from regional_logger.links.store import ReplicaStore
 from regional_logger.workers.messages import (
     Begin,
+    ChangedLink,
     KeyList,
     Message,
-    PutLink,
-    RemoveLink,
+    Reload,
     Salts,
     Snapshot,
 )
@@ -24,31 +25,35 @@ from regional_logger.workers.messages import (
 TellAll = Callable[[Iterable[Message]], None]
 
 
-class SharedTable:
-    """The links, held here and by every worker."""
+class SharedLinks:
+    """The links, on disk for every worker to read; where there is no disk, held here and told."""
 
-    def __init__(self, tell: TellAll) -> None:
-        self._table = LinkTable()
+    def __init__(self, store: ReplicaStore, tell: TellAll) -> None:
+        self._store = store
         self._tell = tell
+        self._held: dict[LinkId, Link] = {}
 
-    def links(self) -> tuple[Link, ...]:
-        """Return every link."""
-        return self._table.links()
+    async def renew(self, place: FeedPlace | None) -> None:
+        """Have the workers know what is in the replica now, and nothing else."""
+        del place  # each reads it with the links
+        if self._store.path is None:
+            self._held = {link.id: link for link in await self._store.links()}
+        self._tell(self.everything())
 
-    def put(self, link: Link) -> None:
-        """Add *link*, or replace what was held under its id."""
-        self._table.put(link)
-        self._tell((PutLink(link),))
+    def change(self, applied: Applied) -> None:
+        """Tell what has just been changed in the replica."""
+        if self._store.path is None:
+            for link in applied.gone:
+                del self._held[link.id]
+            if applied.put is not None:
+                self._held[applied.put.id] = applied.put
+        self._tell((ChangedLink(applied),))
 
-    def remove(self, link_id: LinkId) -> None:
-        """Forget a link, if it is there."""
-        self._table.remove(link_id)
-        self._tell((RemoveLink(link_id),))
-
-    def replace_all(self, links: Iterable[Link]) -> None:
-        """Hold *links* and nothing else."""
-        self._table.replace_all(links)
-        self._tell(Snapshot(self._table.links()))
+    def everything(self) -> Iterable[Message]:
+        """Return what a worker that starts has to know."""
+        if self._store.path is None:
+            return Snapshot(tuple(self._held.values()))
+        return (Reload(),)
 
 
 class SharedKeys:
@@ -88,10 +93,10 @@ class SharedKeys:
         yield Salts(self._keyring.salts)
 
 
-def greeting(keys: SharedKeys, table: SharedTable) -> Callable[[], list[Message]]:
+def greeting(keys: SharedKeys, links: SharedLinks) -> Callable[[], list[Message]]:
     """Return what makes the first words to a worker."""
 
     def words() -> list[Message]:
-        return [*keys.everything(), *Snapshot(table.links()), Begin()]
+        return [*keys.everything(), *links.everything(), Begin()]
 
     return words

@@ -17,16 +17,32 @@ from regional_logger.workers.messages import Sample
 # What happens in workers.  Everything else happens in the parent.
 TOLD = (
     metrics.VISITS,
+    metrics.REFUSED,
+    metrics.ODD_TARGETS,
     metrics.LATE,
     metrics.COMMIT_SECONDS,
     metrics.BATCH_RECORDS,
     metrics.COMMIT_FAILURES,
     metrics.REFUSED_CONNECTIONS,
+    metrics.UNFINISHED,
     metrics.STREAMS,
     metrics.QUEUED,
+    metrics.GEO_FILES_REFUSED,
+    metrics.PLACE_ERRORS,
+    metrics.LINK_READS,
+    metrics.LINKS_NEAR,
+    metrics.LINKS_NEAR_BYTES,
+    metrics.GATEKEEPER_BYTES,
     MALFORMED,
 )
-OF_THE_LIVING = ("milepost_queue_records",)  # a dead worker's queue is no queue
+# What a worker has, and not what it has done: it ends with it.
+OF_THE_LIVING = (
+    "milepost_queue_records",
+    "milepost_geo_files_refused",
+    "milepost_links_in_memory",
+    "milepost_links_memory_bytes",
+    "milepost_gatekeeper_bytes",
+)
 BIRTH = "_created"
 
 Key = tuple[str, tuple[tuple[str, str], ...]]

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from milepost.clock import Clock
 from milepost.epochs import verify_list
 from milepost.errors import RejectedError
-from milepost.links import Link
 from milepost.logs import get_log
 from milepost.vocabulary import StreamId
 from regional_logger.bell import Bell
 from regional_logger.keyring import Keyring
-from regional_logger.links.table import LinkTable
 from regional_logger.replication import NamedFile
+from regional_logger.workers.links import FarLinks
 from regional_logger.workers.messages import (
     Begin,
+    ChangedLink,
     Closing,
     Committed,
     End,
@@ -22,9 +22,8 @@ from regional_logger.workers.messages import (
     KeyList,
     Message,
     Opened,
-    PutLink,
     Released,
-    RemoveLink,
+    Reload,
     Salts,
     SomeLinks,
     TurnOver,
@@ -100,16 +99,15 @@ class Ear:
         pipe: Pipe,
         *,
         keyring: Keyring,
-        table: LinkTable,
+        links: FarLinks,
         keeper: FarKeeper,
         identity: bytes,
         clock: Clock,
     ) -> None:
         self._pipe = pipe
-        self._keyring, self._table, self._keeper = keyring, table, keeper
+        self._keyring, self._links, self._keeper = keyring, links, keeper
         self._identity = identity
         self._clock = clock
-        self._parts: list[Link] = []
         self._begun, self._ended = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -132,12 +130,15 @@ class Ear:
                     self.hear(message)
         finally:
             self._keeper.left_alone()
+            self._links.settle()
             self._begun.set()
             self._ended.set()
 
     async def begun(self) -> bool:
         """Wait for all that is known; return False if the end came before."""
         await self._begun.wait()
+        if not self._ended.is_set():
+            await self._links.settled()
         return not self._ended.is_set()
 
     async def until_end(self) -> None:
@@ -152,16 +153,17 @@ class Ear:
             case Salts(held):
                 self._keyring.take_salts(held, self._clock.now())
             case SomeLinks(links, last):
-                self._collect(links, last=last)
-            case PutLink(link):
-                self._table.put(link)
-            case RemoveLink(link_id):
-                self._table.remove(link_id)
+                self._links.collect(links, last=last)
+            case Reload():
+                self._links.reload()
+            case ChangedLink(applied):
+                self._links.change(applied)
             case Released(stream):
                 self._keeper.released(stream)
             case Begin():
                 self._begun.set()
             case End():
+                self._links.settle()
                 self._begun.set()
                 self._ended.set()
             case _:
@@ -172,9 +174,3 @@ class Ear:
             self._keyring.take_list(verify_list(document, self._identity))
         except RejectedError as error:
             log.warning("keys.list_refused", reason=str(error))
-
-    def _collect(self, links: tuple[Link, ...], *, last: bool) -> None:
-        self._parts += links
-        if last:
-            self._table.replace_all(self._parts)
-            self._parts = []

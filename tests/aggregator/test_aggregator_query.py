@@ -84,7 +84,9 @@ async def page_through(client: Client, limit: int, **params: str) -> list[str]:
 
 async def test_a_hit_has_the_promised_shape(world: World, client: Client) -> None:
     """What there was is told under its name; what there was not is left out."""
-    await pull(world, [a_record(1, country="FR", asn=64500, opt_out=False)])
+    await pull(
+        world, [a_record(1, country="FR", asn=64500, opt_out=False, oddity="trailing_space")]
+    )
 
     (hit,) = (await ask(client))["hits"]
     number = hit.pop("id")
@@ -105,6 +107,7 @@ async def test_a_hit_has_the_promised_shape(world: World, client: Client) -> Non
         "country": "FR",
         "asn": 64500,
         "opt_out": False,
+        "oddity": "trailing_space",
         "agent": "Mozilla/5.0",
         "epoch": 7,
     }

@@ -20,6 +20,8 @@ LINK = {
     "destination": "https://example.com/spring",
     "status": 302,
     "enabled": True,
+    "pass_query": False,
+    "expires_ms": None,
     "version": 1,
 }
 HIT = {

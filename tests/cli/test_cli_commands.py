@@ -88,8 +88,48 @@ async def test_one_link(run: Run, answers: Answers) -> None:
     result = await run("links", "get", "01jd")
 
     assert result.output.splitlines()[1].split() == [
-        *("01jd", "*", "/sale", "302", "yes", "https://example.com/spring")
+        *("01jd", "*", "/sale", "302", "yes", "no", "-", "https://example.com/spring")
     ]
+
+
+async def test_a_link_that_ends_is_made_and_shown(run: Run, answers: Answers) -> None:
+    """People read and write a time; the registry has milliseconds."""
+    ending = LINK | {"path": "/docs/*", "pass_query": True, "expires_ms": 1_924_991_999_000}
+    answers.told |= {"POST /v1/links": {"link": ending}, "GET /v1/links/01jd": {"link": ending}}
+    options = ("--pass-query", "--expires", "2030-12-31T23:59:59")
+    await run("links", "create", "/docs/*", "https://example.com/*", *options)
+    result = await run("links", "get", "01jd")
+
+    assert orjson.loads(answers.asked[0][3]) == {
+        "path": "/docs/*",
+        "destination": "https://example.com/*",
+        "pass_query": True,
+        "expires_ms": 1_924_991_999_000,
+    }
+    assert "2030-12-31T23:59:59Z" in result.output
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [("never", None), ("1970-01-01T01:00:00.001+01:00", 1), ("2030-12-31", 1_924_905_600_000)],
+)
+async def test_an_end_can_be_changed_and_taken_away(
+    run: Run, answers: Answers, written: str, sent: int | None
+) -> None:
+    """Without an offset a time is UTC."""
+    answers.told["PATCH /v1/links/01jd"] = {"link": LINK}
+    await run("links", "update", "01jd", "--expires", written)
+
+    assert orjson.loads(answers.asked[0][3]) == {"expires_ms": sent}
+
+
+async def test_a_time_that_is_none_is_refused(run: Run, answers: Answers) -> None:
+    """With one that would be good."""
+    result = await run("links", "update", "01jd", "--expires", "soon")
+
+    assert result.exit_code == 2
+    assert "2030-12-31T23:59:59Z" in result.stderr
+    assert not answers.asked
 
 
 async def test_an_update_names_only_what_changes(run: Run, answers: Answers) -> None:

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from milepost.links import FeedPlace
+from milepost.vocabulary import Position
+from regional_logger.links.store import ReplicaStore
 from tests.edge.kit import Edge
+from tests.edge.links_world import HISTORY, LINKS
 
 
 @pytest.fixture
@@ -20,3 +24,13 @@ async def make_edge(tmp_path: Path) -> AsyncIterator[Callable[..., Edge]]:
     yield make
     for edge in made:
         await edge.stop()
+
+
+@pytest.fixture
+async def lockable(tmp_path: Path) -> Path:
+    """Write a replica that nobody has open."""
+    store = ReplicaStore.open(tmp_path / "links.db")
+    await store.arrive(LINKS, first=True)
+    await store.take_arrived(FeedPlace(HISTORY, Position(1)))
+    await store.close()
+    return tmp_path / "links.db"

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,17 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from milepost import sqlite
 from milepost.client import Client
 from milepost.clock import SystemClock
 from milepost.config import Secret
 from milepost.errors import UnavailableError
-from milepost.links import Link, link_from
+from milepost.links import FeedPlace, Link, link_from
 from milepost.sse import Event, frame
 from regional_logger.links.feed import FeedFollower
+from regional_logger.links.local import LocalLinks, OwnLinks
 from regional_logger.links.store import ReplicaStore
-from regional_logger.links.table import LinkTable
+from regional_logger.links.table import COLD, LINK_BYTES, LinkTable, Outline
 from tests.link_registry.registry_world import EDGE
 
 HISTORY, OTHER = "a" * 32, "b" * 32
@@ -30,16 +32,34 @@ class Edge:
     """One edge's copy of the links."""
 
     store: ReplicaStore
-    table: LinkTable
+    links: LocalLinks
     follower: FeedFollower
 
     async def on_disk(self) -> dict[str, Link]:
         """Return the links of the replica."""
-        return {link.id: link for link in (await self.store.load()).links}
+        return {link.id: link for link in await self.store.links()}
 
-    def in_memory(self) -> dict[str, Link]:
-        """Return the links of the table."""
-        return {link.id: link for link in self.table._by_id.values()}
+    async def found(self) -> dict[str, Link]:
+        """Return the links that visitors find, of those at the places where any might be."""
+        links = [*(await self.store.links()), *PLACES]
+        found = [
+            await self.find("" if link.host == "*" else link.host, link.path) for link in links
+        ]
+        return {link.id: link for link in found if link is not None}
+
+    async def find(self, host: str, path: str) -> Link | None:
+        """Return what a visitor finds, with a look at the disk if need be."""
+        found = self.links.table.find(host, path)
+        if found is COLD:
+            found = (await self.links.find(host, path))(host, path)
+            assert found is not COLD
+        return found
+
+    async def hold(self, place: FeedPlace, *links: Link) -> None:
+        """Have the edge know *links* and nothing else, as of *place*."""
+        await self.store.arrive(links, first=True)
+        await self.store.take_arrived(place)
+        await self.follower.load()
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
@@ -59,23 +79,35 @@ class Edge:
 
 
 @contextlib.asynccontextmanager
-async def edge(folder: Path, url: str, *, silence_seconds_max: float = 5) -> AsyncIterator[Edge]:
+async def edge(
+    folder: Path, url: str, *, silence_seconds_max: float = 5, bytes_max: int = 1_000_000
+) -> AsyncIterator[Edge]:
     """Open the replica in *folder*, to follow the registry at *url*."""
-    store, table = ReplicaStore.open(folder / "replica.db"), LinkTable()
+    store = ReplicaStore.open(folder / "replica.db")
+    links = LocalLinks(LinkTable(b"key", bytes_max), folder / "replica.db", seconds_max=5.0)
     try:
         async with Client.connect(url, Secret(EDGE)) as client:
             follower = FeedFollower(
-                client, store, table, SystemClock(), silence_seconds_max=silence_seconds_max
+                client,
+                store,
+                OwnLinks(store, links),
+                SystemClock(),
+                silence_seconds_max=silence_seconds_max,
             )
             await follower.load()
-            yield Edge(store, table, follower)
+            yield Edge(store, links, follower)
     finally:
+        links.close()
         await store.close()
 
 
 def a_link(link_id: str, path: str = "/a", **fields: Any) -> Link:
     """Return a link."""
     return link_from({"path": path, "destination": "https://example.org/"} | fields, link_id)
+
+
+LINKS = [a_link(str(n), f"/{n}") for n in range(10)]
+PLACES = tuple(a_link("", path) for path in ("/a", "/b", "/0", "/1", "/2", "/3"))
 
 
 def snapshot(links: Sequence[Any], *, last: bool = True, place: str = "") -> bytes:
@@ -120,3 +152,28 @@ class ScriptedFeed:
                 yield str(server.make_url("")).rstrip("/")
             finally:
                 self._over.set()
+
+
+@contextlib.contextmanager
+def local(path: Path, *held: Link, near_max: int = 100) -> Iterator[LocalLinks]:
+    """Give links that know of *held*, with none of them in memory."""
+    outline = Outline(b"key")
+    for link in held:
+        outline.add(link)
+    links = LocalLinks(LinkTable(b"key", near_max * (LINK_BYTES + 30)), path)
+    links.table.renew(outline)
+    yield links
+    links.close()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Have nobody else read *path* meanwhile, as when its disk does not answer."""
+    connection = sqlite.connect(path)
+    connection.execute("PRAGMA journal_mode=DELETE")
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()

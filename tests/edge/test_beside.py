@@ -37,13 +37,17 @@ async def steps_beside(beside: Beside, seconds: float) -> int:
     return after - before
 
 
-async def test_what_is_short_is_waited_for(beside: Beside) -> None:
+async def test_what_is_short_is_waited_for(beside: Beside, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing else runs meanwhile."""
+    monkeypatch.setattr(beside_module, "STAND_BY_SECONDS", 10.0)
     assert await steps_beside(beside, 0.0) == 0
 
 
-async def test_what_is_long_holds_nobody_up(beside: Beside) -> None:
+async def test_what_is_long_holds_nobody_up(
+    beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The loop goes on, and for a while it does not even try to wait."""
+    monkeypatch.setattr(beside_module, "SLOW_SECONDS", 60.0)
     assert await steps_beside(beside, 0.05) > 0
     assert await steps_beside(beside, 0.001) > 0
 
@@ -54,6 +58,7 @@ async def test_after_a_while_it_is_waited_for_again(
     """A disk that was slow once is not held to be slow for ever."""
     monkeypatch.setattr(beside_module, "SLOW_SECONDS", 0.0)
     await steps_beside(beside, 0.05)
+    monkeypatch.setattr(beside_module, "STAND_BY_SECONDS", 10.0)
 
     assert await steps_beside(beside, 0.0) == 0
 

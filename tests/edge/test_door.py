@@ -20,7 +20,7 @@ from milepost.seal import open_records
 from milepost.stream.meter import read_meter
 from milepost.tokens import ACKNOWLEDGE, PULL, Principal, TokenBook, token_hash
 from milepost.visitor import visitor_hash
-from milepost.vocabulary import LinkId, Region, Scope
+from milepost.vocabulary import LinkId, Millis, Region, Scope
 from regional_logger.app import private_app
 from regional_logger.decide import Rules
 from regional_logger.door import Door
@@ -29,13 +29,17 @@ from tests.edge.kit import FAR, Edge
 MakeEdge = Callable[..., Edge]
 MakeClient = Callable[..., Awaitable[TestClient[Request, Application]]]
 PROMO = Link(id=LinkId("l1"), host="*", path="/promo", destination="https://example.com/p")
+OLD = Link(
+    id=LinkId("l2"), host="*", path="/old", destination="https://example.com/", expires_ms=Millis(1)
+)
+LINKS = {link.path: link for link in (PROMO, OLD)}
 
 
 def a_door(edge: Edge) -> Door:
-    """Return a door to *edge* that knows one link."""
+    """Return a door to *edge* that knows a link, and one that has expired."""
     return Door(
         region=Region("dfw"),
-        rules=Rules(find_link=lambda _host, path: PROMO if path == "/promo" else None),
+        rules=Rules(find_link=lambda _host, path: LINKS.get(path)),
         keyring=edge.keyring,
         journal=edge.journal,
         clock=SystemClock(),

@@ -20,8 +20,8 @@ async def _in_registry(registry: Registry) -> dict[str, Link]:
 
 
 async def _caught_up(one: Edge, registry: Registry) -> None:
-    newest = await registry.store.position()
-    await until(lambda: one.follower.synced and one.follower.position == newest)
+    newest = registry.store.place(await registry.store.position())
+    await until(lambda: one.follower._place == newest)
 
 
 def _snapshots() -> float:
@@ -37,13 +37,13 @@ async def test_every_change_arrives(tmp_path: Path) -> None:
     ):
         made = await registry.create("/a")
         await _caught_up(one, registry)
-        found = one.table.find("any.example", "/a")
+        found = await one.find("any.example", "/a")
         await registry.call("PATCH", f"/v1/links/{made['id']}", {"path": "/b"})
         await _caught_up(one, registry)
-        moved = one.table.find("any.example", "/a"), one.table.find("any.example", "/b")
+        moved = await one.find("any.example", "/a"), await one.find("any.example", "/b")
         await registry.call("DELETE", f"/v1/links/{made['id']}")
         await _caught_up(one, registry)
-        left = len(one.table), await one.on_disk()
+        left = len(one.links.table), await one.on_disk()
 
     assert found is not None
     assert found.destination == DESTINATION
@@ -62,7 +62,7 @@ async def test_an_edge_that_restarts_resumes(tmp_path: Path) -> None:
         await registry.create("/b")
         async with edge(tmp_path, registry.url) as after, after.following():
             await _caught_up(after, registry)
-            held = after.in_memory()
+            held = await after.found()
 
         assert held == await _in_registry(registry)
         assert _snapshots() == told
@@ -82,7 +82,7 @@ async def test_a_registry_that_restarts_is_followed_on(tmp_path: Path) -> None:
         async with one.following():
             await registry.create("/b")
             await _caught_up(one, registry)
-            held = one.in_memory()
+            held = await one.found()
 
         assert held == await _in_registry(registry)
         assert _snapshots() == told
@@ -101,7 +101,7 @@ async def test_a_new_history_replaces_everything(tmp_path: Path) -> None:
             async with one.following():
                 await _until_snapshot(told)
                 await _caught_up(one, registry)
-                held = await one.on_disk(), one.in_memory()
+                held = await one.on_disk(), await one.found()
             there = await _in_registry(registry)
 
         assert held == (there, there)
@@ -123,7 +123,7 @@ async def test_a_snapshot_may_have_several_parts(tmp_path: Path) -> None:
             folder.mkdir()
             async with edge(folder, registry.url) as one, one.following():
                 await _caught_up(one, registry)
-                held = await one.on_disk(), one.in_memory()
+                held = await one.on_disk(), await one.found()
             there = await _in_registry(registry)
 
             assert held == (there, there)
@@ -161,9 +161,10 @@ async def _live(folder: Path, steps: list[tuple[str, int, bool]]) -> None:
                 waiting = await _until_restart(registry, one, waiting)
                 async with one.following():
                     await _caught_up(one, registry)
-                    held = await one.on_disk(), one.in_memory()
+                    held = await one.on_disk(), await one.found()
             there = await _in_registry(registry)
-            assert held == (there, there)
+            found = {link.id: link for link in there.values() if link.enabled}
+            assert held == (there, found)
 
 
 async def _until_restart(

@@ -149,7 +149,11 @@ async def ask(url: URL, *pieces: bytes) -> tuple[bytes, dict[bytes, bytes], byte
 
 
 @pytest.mark.parametrize(
-    "target", ["/e/example.com/a?x=%2F", "/promo", "/nothing", "/e/bad", "/", "/robots.txt"]
+    "target",
+    [
+        *("/e/example.com/a?x=%2F", "/promo", "/promo+", "/old", "/nothing", "/e/bad"),
+        *("/", "/robots.txt"),
+    ],
 )
 async def test_both_ways_give_the_same_answer(base_url: URL, target: str) -> None:
     """A request in one piece goes the quick way, in two pieces the long one."""

@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milepost.links import DESTINATION_CHARS_MAX, PATH_CHARS_MAX, Link
-from milepost.vocabulary import Epoch, LinkId, Millis, Salt, StreamId
+from milepost.links import DESTINATION_CHARS_MAX, PATH_CHARS_MAX, FeedPlace, Link
+from milepost.vocabulary import Epoch, LinkId, Millis, Position, Salt, StreamId
 from regional_logger.keyring import HeldSalt
+from regional_logger.links.news import Applied
 from regional_logger.workers.messages import (
     LINE_BYTES_MAX,
     LINKS_A_LINE,
     Begin,
+    ChangedLink,
     Closing,
     Committed,
     Counts,
@@ -20,9 +22,8 @@ from regional_logger.workers.messages import (
     KeyList,
     Message,
     Opened,
-    PutLink,
     Released,
-    RemoveLink,
+    Reload,
     Salts,
     Serving,
     Snapshot,
@@ -48,18 +49,25 @@ links = st.builds(
     destination=st.text("abc\"\\'<", max_size=20).map("https://target.example/".__add__),
     status=st.sampled_from([301, 302]),
     enabled=st.booleans(),
+    pass_query=st.booleans(),
+    expires_ms=st.none() | st.integers(1, 2**40).map(Millis),
+)
+changes = st.builds(
+    Applied,
+    place=st.builds(FeedPlace, st.text("0a", min_size=32, max_size=32), numbers.map(Position)),
+    gone=st.lists(links, max_size=2).map(tuple),
+    put=st.none() | links,
 )
 samples = st.tuples(
     st.text(), st.dictionaries(st.text(), st.text(), max_size=2), st.floats(0, 2**53)
 )
 messages: st.SearchStrategy[Message] = st.one_of(
-    st.sampled_from([Begin(), TurnOver(), End(), Serving(), Committed()]),
+    st.sampled_from([Begin(), TurnOver(), End(), Serving(), Committed(), Reload()]),
     *(st.builds(kind, streams) for kind in (Released, Opened, Closing, Failed)),
     st.dictionaries(st.text(), st.text()).map(KeyList),
     st.lists(salts).map(lambda held: Salts(tuple(held))),
     st.builds(SomeLinks, st.lists(links).map(tuple), st.booleans()),
-    links.map(PutLink),
-    st.text().map(lambda text: RemoveLink(LinkId(text))),
+    changes.map(ChangedLink),
     st.lists(samples).map(lambda told: Counts(tuple(told))),
 )
 
@@ -79,7 +87,18 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=8,
 )
-KINDS = ["keys", "salts", "links", "put", "remove", "released", "opened", "closing", "counts", "x"]
+KINDS = [
+    "keys",
+    "salts",
+    "links",
+    "changed",
+    "reload",
+    "released",
+    "opened",
+    "closing",
+    "counts",
+    "x",
+]
 
 
 @given(st.binary() | st.builds(lambda name, value: orjson.dumps({name: value}),
@@ -92,8 +111,8 @@ def test_nonsense_is_nobodys_message(line: bytes) -> None:
 @pytest.mark.parametrize(
     "line",
     [b"\n", b"{}\n", b"[]\n", b'{"begin":true,"end":true}\n', b'{"opened":"ab"}\n', b'{"none":1}\n',
-     b'{"salts":[[1,2,"00"]]}\n', b'{"put":{"id":"a","path":"/e"}}\n', b'{"counts":[["a",1,2]]}\n',
-     b'{"remove":7}\n'],
+     b'{"salts":[[1,2,"00"]]}\n', b'{"changed":["x",[],null]}\n', b'{"counts":[["a",1,2]]}\n',
+     b'{"changed":7}\n'],
 )  # fmt: skip
 def test_what_is_no_message_is_none(line: bytes) -> None:
     """A wrong name, a wrong length, a missing field, two at once."""

@@ -5,6 +5,7 @@ import math
 from prometheus_client import CollectorRegistry, Counter
 
 from regional_logger import metrics
+from regional_logger.decide import REFUSALS, TRAILING_SPACE
 from regional_logger.workers.sums import Summed, own_samples
 
 ACCEPTED: tuple[str, dict[str, str]] = ("milepost_visits_total", {"outcome": "accepted"})
@@ -63,3 +64,11 @@ def test_a_worker_tells_what_visitors_caused() -> None:
     assert {"milepost_visits_total", "milepost_records_late_total"} <= names
     assert {"milepost_commit_duration_seconds_bucket", "milepost_batch_records_sum"} <= names
     assert not [name for name in names if name.endswith("_created")]
+
+
+def test_what_workers_refuse_and_follow_is_shown_by_their_parent() -> None:
+    """With every label from the start, as a parent knows only those that it has itself."""
+    told = {(name, *labels.values()) for name, labels, _ in own_samples()}
+
+    assert {("milepost_visits_refused_total", reason) for reason in REFUSALS} <= told
+    assert ("milepost_odd_targets_total", TRAILING_SPACE) in told

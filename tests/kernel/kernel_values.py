@@ -73,6 +73,7 @@ records = st.builds(
     opt_out=st.none() | st.booleans(),
     arguments=st.none() | words,
     cut=st.none() | words,
+    oddity=st.none() | words,
 )
 
 json_values = st.recursive(

@@ -38,6 +38,13 @@ def test_what_is_left_out_has_a_default() -> None:
         ("status", 301, 301),
         ("status", 308, 308),
         ("enabled", False, False),
+        ("path", "/docs/*", "/docs/*"),
+        ("path", "/*", "/*"),
+        ("path", "//a//", "//a//"),
+        ("destination", "https://example.org*", "https://example.org*"),
+        ("pass_query", True, True),
+        ("expires_ms", None, None),
+        ("expires_ms", 1, 1),
     ],
 )
 def test_a_value_that_is_accepted(field: str, value: Any, kept: Any) -> None:
@@ -84,6 +91,17 @@ def test_a_value_that_is_accepted(field: str, value: Any, kept: Any) -> None:
         ("status", None),
         ("enabled", 1),
         ("enabled", "yes"),
+        ("path", "/*/"),
+        ("path", "/a*"),
+        ("path", "/a/*b"),
+        ("path", "*"),
+        ("path", "/e/*"),
+        ("pass_query", "yes"),
+        ("pass_query", None),
+        ("expires_ms", 0),
+        ("expires_ms", True),
+        ("expires_ms", 1.5),
+        ("expires_ms", 253_402_300_800_000),
         ("colour", "red"),
     ],
 )
@@ -91,6 +109,33 @@ def test_a_value_that_is_refused_by_name(field: str, value: Any) -> None:
     """The person who sent it reads which field was wrong."""
     with pytest.raises(RejectedError, match=f"^{field}: "):
         link_from(RULE | {field: value}, "l1")
+
+
+@pytest.mark.parametrize(
+    ("destination", "good"),
+    [
+        ("https://example.org/*", True),
+        ("https://example.org/a?b=*", True),
+        ("https://example.org/a#*", True),
+        ("https://example.org/", True),
+        ("https://example.org*", False),
+        ("https://example.org:8*", False),
+        ("https://example.org?a=*", False),
+        ("https://user@*", False),
+        ("https://*", False),
+    ],
+)
+def test_what_stands_for_a_wildcard_is_no_part_of_a_host(
+    destination: str,
+    good: bool,  # noqa: FBT001
+) -> None:
+    """Whoever clicks would choose where the pattern leads."""
+    rule = {"path": "/docs/*", "destination": destination}
+    if good:
+        assert link_from(rule, "l1").destination == destination
+    else:
+        with pytest.raises(RejectedError, match=r"^destination: "):
+            link_from(rule, "l1")
 
 
 @given(json_values)
@@ -103,8 +148,10 @@ def test_any_json_is_a_link_or_refused(rule: Any) -> None:
 def test_a_link_comes_back_from_its_rule() -> None:
     """Registry, feed and replica speak of one thing."""
     link = link_from(RULE | {"host": "a.b", "status": 307, "enabled": False}, "l1")
+    more = link_from(RULE | {"path": "/a/*", "pass_query": True, "expires_ms": 5}, "l2")
 
     assert link_from(link.to_rule(), link.id) == link
+    assert link_from(more.to_rule(), more.id) == more
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from link_registry.feed import CHANGES_BEHIND_MAX, Feed, resumes_at
 from link_registry.news import News
 from link_registry.store import REMEMBER
-from milepost.links import FeedPlace
+from milepost.links import FeedPlace, Link
 from milepost.sqlite import Connection
 from milepost.sse import Event, events
 from milepost.vocabulary import Position
@@ -81,7 +81,7 @@ async def test_changes_follow_in_their_order(registry: Registry) -> None:
         await registry.call("PATCH", f"/v1/links/{made['id']}", {"status": 301})
         await registry.call("DELETE", f"/v1/links/{made['id']}")
         told = await _take(answer, 3)
-    rule = {key: made[key] for key in ("id", "host", "path", "destination", "status", "enabled")}
+    rule = {key: value for key, value in made.items() if key in Link.__dataclass_fields__}
 
     assert [event.id for event in told] == [
         str(registry.store.place(Position(n))) for n in (1, 2, 3)
