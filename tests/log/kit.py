@@ -31,6 +31,7 @@ from milepost.vocabulary import BatchId, Epoch, StreamId
 from milepost.wire import Life, MeterRow
 
 READY_SECONDS = 20.0
+KEYS_SETTINGS = ("EPOCH", "SALT_GRACE", "EPOCH_KEEP")
 EDGE_TOKEN, READER_TOKEN = "milepost_" + "e" * 64, "milepost_" + "a" * 64
 
 
@@ -142,7 +143,8 @@ def world(folder: Path, *, data: Path | None = None, **settings: str) -> Iterato
             [("edge", EDGE_SCOPES, EDGE_TOKEN), ("reader", AGGREGATOR_SCOPES, READER_TOKEN)]
         )
     )
-    keys = _key_server(folder, tokens, settings.pop("EPOCH", "day"))
+    about_keys = {name: settings.pop(name) for name in KEYS_SETTINGS if name in settings}
+    keys = _key_server(folder, tokens, about_keys)
     public = free_port()
     private = free_port()
     env = {
@@ -175,12 +177,12 @@ def world(folder: Path, *, data: Path | None = None, **settings: str) -> Iterato
             service.kill()
 
 
-def _key_server(folder: Path, tokens: Path, epoch: str) -> Service:
+def _key_server(folder: Path, tokens: Path, settings: Mapping[str, str]) -> Service:
     port = free_port()
     env = {
+        **{f"MILEPOST_{name}": value for name, value in settings.items()},
         "MILEPOST_DATA": str(folder / "keys"),
         "MILEPOST_MASTER_KEY": "11" * 32,
-        "MILEPOST_EPOCH": epoch,
         "MILEPOST_TOKENS_FILE": str(tokens),
         "MILEPOST_PRIVATE_LISTEN": f"127.0.0.1:{port}",
     }
