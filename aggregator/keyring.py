@@ -94,6 +94,7 @@ class Keyring:
             now = self._clock.now()
             if now < self._rest_until:
                 return NoKey("the key server did not answer", for_good=False)
+            asked_under = self._etag
             try:
                 key = await self._fetch(epoch)
             except NotFoundError:
@@ -104,10 +105,14 @@ class Keyring:
                 self._rest_until = Millis(now + REST_MS)
                 log.warning("key.failed", epoch=epoch, code=error.code, reason=str(error))
                 return NoKey("the key server did not answer", for_good=False)
-            while len(self._keys) >= KEYS_MAX:
-                self._keys.pop(next(iter(self._keys)))
-            self._keys[epoch] = (key, now)
-            return key
+            if epoch in self._listed or self._etag == asked_under:
+                self._keep(epoch, key, now)
+            return key  # else a list came meanwhile that may be newer than the answer
+
+    def _keep(self, epoch: Epoch, key: RecordKey, now: Millis) -> None:
+        while len(self._keys) >= KEYS_MAX:
+            self._keys.pop(next(iter(self._keys)))
+        self._keys[epoch] = (key, now)
 
     async def _fetch(self, epoch: Epoch) -> RecordKey:
         try:

@@ -28,6 +28,7 @@ from milepost.http import guarded, json_body, json_response, limited, new_app, p
 from milepost.logs import get_log
 from milepost.rate import Rate, RateLimit
 from milepost.tokens import EDGE, KEYS_READ, KEYS_WRITE, OPEN, MacKeys, TokenBook
+from milepost.vocabulary import Epoch
 from milepost.wire import WAIT_MS_MAX
 
 log = get_log(__name__)
@@ -80,7 +81,6 @@ def key_server_app(server: KeyServer, tokens: TokenBook, entropy: Entropy) -> we
     )
     add_health(app, lambda: reasons(server), notes=lambda: notes(server.destroyer))
     app.router.add_post("/v1/backup", guarded(KEYS_WRITE, backup))
-    add_health(app, lambda: reasons(server))
     app.on_shutdown.append(release_waiters)
     return app
 
@@ -120,10 +120,12 @@ async def salts(request: web.Request) -> web.Response:
     due = salts_due(held, server.clock.now())
     found: list[dict[str, Any]] = []
     for span in held:
-        wrapped = await server.store.salt(span.number) if span.number in due else None
+        if span.number not in due or await server.store.salt(span.number) is None:
+            continue
+        await server.trail.note(principal_of(request).name, SALTS, span.number)
+        wrapped = await server.store.salt(span.number)  # what is still there behind the note
         if wrapped is not None:
             salt = server.vault.unwrap(Purpose.SALT, span.number, wrapped)
-            await server.trail.note(principal_of(request).name, SALTS, span.number)
             found.append(
                 {
                     "epoch": span.number,
@@ -140,15 +142,16 @@ async def record_key(request: web.Request) -> web.Response:
     CALLS.labels("record_key").inc()
     server = request.app[SERVER]
     text = request.match_info["number"]
-    held = None
-    if re.fullmatch(r"[0-9]{1,15}", text):
-        held = await server.store.record_secret(int(text))
+    number = Epoch(int(text)) if re.fullmatch(r"[0-9]{1,15}", text) else None
+    if number is not None and await server.store.record_secret(number):
+        await server.trail.note(principal_of(request).name, RECORD_KEY, number)
+    # Read behind the note: what was destroyed while that was written is not given any more.
+    held = None if number is None else await server.store.record_secret(number)
     if held is None:
         msg = f"there is no record key for epoch {text[:20]!r}: it is unknown or destroyed"
         raise NotFoundError(msg)
     epoch, wrapped = held
     secret = server.vault.unwrap(Purpose.RECORD, epoch.number, wrapped)
-    await server.trail.note(principal_of(request).name, RECORD_KEY, epoch.number)
     log.info("record_key.given", epoch=epoch.number, to=principal_of(request).name)
     return json_response(
         {"epoch": epoch.number, "key": epoch.key_id.hex(), "record_key": secret.hex()}

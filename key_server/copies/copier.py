@@ -2,7 +2,8 @@
 
 Receipts promise that after `MILEPOST_KEYS_BACKUP_DAYS` no copy holds what was
 destroyed.  So deleting comes first and depends on nothing: not on a new copy,
-not on the database, not on an old copy's content.
+not on the database, not on an old copy's content.  And a copy goes a little before
+its time: between two looks nobody deletes, and the receipts' moment may lie there.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from milepost.vocabulary import Millis
 log = get_log(__name__)
 
 STEP_SECONDS_MAX = 300.0
+LOOKS_EARLY = 2  # one until the next look, one more for a look that is late
 
 
 class Spans(Protocol):
@@ -96,11 +98,15 @@ class Copier:
         if self._place is not None:
             await self._told("copies.delete", self._expire(self._place))
             await self._told("copy", self._make_due(self._place))
+        return self._pause()
+
+    def _pause(self) -> float:
         return min(STEP_SECONDS_MAX, every_ms(self._issuer.spans) / 4000)
 
     async def _expire(self, place: Place) -> None:
         names = await asyncio.to_thread(place.names)
-        for name in expired(names, self._clock.now(), self._keep_ms):
+        early_ms = round(LOOKS_EARLY * self._pause() * 1000)
+        for name in expired(names, self._clock.now(), self._keep_ms - early_ms):
             await asyncio.to_thread(place.delete, name)
             log.info("keys.copy_deleted", name=name)
 

@@ -37,8 +37,9 @@ def recovered(result: Recovery, made_ms: Millis, *, with_receipts: bool) -> str:
     ]
     if not with_receipts:
         lines.append(
-            "no receipts were given: record keys that were destroyed after the copy was made are "
-            "back; destroy them again, or recover into an empty folder with --receipts"
+            "no receipts were given: secrets that were destroyed by hand, and record keys that "
+            "were destroyed at all, after the copy was made are back; destroy them again, or "
+            "recover into an empty folder with --receipts"
         )
     return "".join(f"{line}\n" for line in lines)
 

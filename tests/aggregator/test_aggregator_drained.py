@@ -8,9 +8,10 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
 from aggregator.app import build_app
+from aggregator.opening import RecordKey
 from aggregator.puller import Puller
 from milepost.tokens import DRAINED, HITS_READ, PULL, Principal, TokenBook, token_hash
-from milepost.vocabulary import Millis
+from milepost.vocabulary import Epoch, Millis
 from tests.aggregator.combined_world import DAY_MS, START, World, a_record
 
 END = START + DAY_MS  # of epoch 7
@@ -222,3 +223,22 @@ async def test_a_key_that_left_the_list_is_forgotten(world: World) -> None:
 
     assert world.keyring._keys == {}
     assert world.keyring.end_of(world.keys.epochs[8].public.number) == Millis(END + DAY_MS)
+
+
+async def test_a_key_that_came_beside_a_newer_list_is_not_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer was on its way when its epoch was destroyed, and the list overtook it."""
+    fetch = world.keyring._fetch
+
+    async def overtaken(epoch: Epoch) -> RecordKey:
+        key = await fetch(epoch)
+        del world.keys.epochs[7]
+        await world.keyring.watch()
+        return key
+
+    monkeypatch.setattr(world.keyring, "_fetch", overtaken)
+    found = await world.keyring.keys([Epoch(7)])
+
+    assert isinstance(found[Epoch(7)], RecordKey)
+    assert world.keyring._keys == {}

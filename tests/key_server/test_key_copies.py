@@ -174,6 +174,24 @@ async def test_old_copies_go_although_no_new_one_can_be_made(
     assert not path.exists()
 
 
+async def test_no_copy_outlives_what_a_receipt_names(world: World) -> None:
+    """However the looks fall: at the moment in the receipt the copy made just before is gone."""
+    world.copies = world.folder / "copies"
+    async with world.open() as server:
+        for _ in range(20):
+            await server.copier.step()
+            made = await server.copier.make()
+            promised = made.made_ms + 1 + LIMITS.backup_ms  # something is destroyed right now
+            world.clock.move(137_000)  # so that looks and copies keep no step
+            while True:
+                world.clock.move(round(await server.copier.step() * 1000) + 40)  # a little late
+                if world.clock.now() >= promised:
+                    break
+            left = [made_at(path.name) for path in copies(world.copies)]
+            assert made.made_ms not in left
+            assert left  # and never is there none
+
+
 async def test_a_folder_that_cannot_be_written_is_told_and_stops_nothing(world: World) -> None:
     """The epoch is cut short all the same, and nothing half-written is left."""
     world.copies = world.folder / "copies"

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from key_server.api import KeyServer
 from key_server.destruction.rules import Order
+from key_server.store import KeyStore
 from key_server.wrapping import NONCE_BYTES, Purpose
 from milepost import sqlite
 from milepost.epochs import verify_list
@@ -25,7 +26,7 @@ from tests.key_server.destruction_world import (
     in_files,
     tombstone,
 )
-from tests.key_server.key_world import DAY_MS, LIMITS, START, Connect, World
+from tests.key_server.key_world import DAY_MS, LIMITS, START, Connect, World, showing
 
 RECORD = Order(Epoch(1), What.RECORD)
 
@@ -300,3 +301,31 @@ async def test_a_failed_destruction_changes_nothing(
 
         assert tombstone(world) == (None, None)
         assert await receipts(server) == []
+
+
+@pytest.mark.parametrize("what", ["record", "salt"])
+async def test_a_destruction_overtakes_who_asks_for_the_secret(
+    world: World, aiohttp_client: Connect, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """What went while the call was being noted is not given behind its receipt."""
+    note = KeyStore.note
+    order = Order(Epoch(1), What(what))
+
+    async def note_then_destroy(store: KeyStore, *rest: Any) -> None:
+        await note(store, *rest)
+        world.clock.move(TO_MIDNIGHT_MS)
+        await server.destroyer.by_hand(order, 0, "me")
+
+    async with world.open() as server:
+        client = await world.connect(aiohttp_client, server)
+        secret, token, path = ("record_secret", "open", "/v1/epochs/1/record-key")
+        if what == "salt":
+            secret, token, path = ("salt", "edge", "/v1/salts")
+        wrapped = columns_of(world, 1, secret)[0]
+        bare = world.vault.unwrap(Purpose(what), 1, wrapped).hex()
+        monkeypatch.setattr(KeyStore, "note", note_then_destroy)
+        async with client.get(path, headers=showing(token)) as response:
+            told = await response.text()
+
+    assert tombstone(world)[0 if what == "salt" else 1]
+    assert bare not in told

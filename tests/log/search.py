@@ -1,5 +1,6 @@
 """Looking for bytes that must not be there: in files, and in the memory of a process."""
 
+import base64
 import ipaddress
 import re
 from collections import Counter
@@ -14,6 +15,18 @@ Needles = Mapping[str, bytes]
 def secret_needles(name: str, secret: bytes) -> dict[str, bytes]:
     """Return how *secret* may lie somewhere: as it is, and in hex."""
     return {f"{name} raw": secret, f"{name} hex": secret.hex().encode()}
+
+
+def encoded_needles(name: str, secret: bytes) -> dict[str, bytes]:
+    """Return these and more: hex in capitals, and base64 wherever in a text the secret begins."""
+    found = secret_needles(name, secret) | {f"{name} HEX": secret.hex().upper().encode()}
+    for shift in range(3):
+        text = base64.b64encode(bytes(shift) + secret)
+        # The first and the last characters also hold bits of what stands around it.
+        whole = text[(0, 2, 3)[shift] : (shift + len(secret)) * 8 // 6]
+        found[f"{name} base64 +{shift}"] = whole
+        found[f"{name} base64url +{shift}"] = whole.translate(bytes.maketrans(b"+/", b"-_"))
+    return found
 
 
 def address_needles(address: str) -> dict[str, bytes]:

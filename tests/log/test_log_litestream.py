@@ -18,7 +18,16 @@ from pathlib import Path
 import pytest
 
 from milepost.litestream import Litestream, configuration
-from tests.log.kit import Answers, World, clean_env, read_log, stream_batches, visit_many, world
+from tests.log.kit import (
+    Answers,
+    Service,
+    World,
+    clean_env,
+    read_log,
+    stream_batches,
+    visit_many,
+    world,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -71,16 +80,23 @@ class Beside:
 @contextlib.asynccontextmanager
 async def replicated(running: World) -> AsyncIterator[Beside]:
     """Run a litestream that *running*'s edge is told of."""
+    async with beside(running.edge, running.folder / "replicas") as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def beside(service: Service, replicas: Path) -> AsyncIterator[Beside]:
+    """Run a litestream of its own for *service*, which has yet to be started."""
     folder = Path(tempfile.mkdtemp(prefix="mp-"))  # sockets need short paths
-    beside = Beside(folder / "ls.sock", running.folder / "replicas")
-    running.edge.env["MILEPOST_LITESTREAM_SOCKET"] = str(beside.control)
-    running.edge.env["MILEPOST_REPLICA_URL"] = f"file://{beside.replicas}"
-    keeping = asyncio.create_task(beside.keep())
+    found = Beside(folder / "ls.sock", replicas)
+    service.env["MILEPOST_LITESTREAM_SOCKET"] = str(found.control)
+    service.env["MILEPOST_REPLICA_URL"] = f"file://{replicas}"
+    keeping = asyncio.create_task(found.keep())
     try:
-        yield beside
+        yield found
     finally:
         keeping.cancel()
-        beside.end()
+        found.end()
         shutil.rmtree(folder, ignore_errors=True)
 
 

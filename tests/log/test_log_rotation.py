@@ -95,10 +95,17 @@ async def begin(running: World) -> None:
     await asyncio.to_thread(running.keys.wait_live)
 
 
-async def post(running: World, path: str, body: Any = None) -> Any:
-    """POST to the key server as its operator."""
+@contextlib.asynccontextmanager
+async def operator(running: World) -> AsyncIterator[Client]:
+    """Lend a client of the key server that shows its operator's token."""
     url = f"http://127.0.0.1:{running.keys.private_port}"
     async with Client.connect(url, Secret(KEYS_TOKEN)) as client:
+        yield client
+
+
+async def post(running: World, path: str, body: Any = None) -> Any:
+    """POST to the key server as its operator."""
+    async with operator(running) as client:
         return await client.post(path, body or {})
 
 
