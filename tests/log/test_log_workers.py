@@ -76,6 +76,7 @@ async def clicking(running: World, answers: Answers, part: int) -> AsyncIterator
         await task
 
 
+@pytest.mark.timeout(180)  # a worker that died comes back after a pause that grows
 async def test_every_answered_click_is_in_the_log_whichever_worker_dies(tmp_path: Path) -> None:
     """The others go on serving, another comes in its place, and the sums stay right."""
     answers, chance = Answers(), random.Random(3)
