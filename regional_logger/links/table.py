@@ -76,19 +76,22 @@ class Outline:
 
     def add(self, link: Link) -> None:
         """Know *link*; of one that is disabled, its host."""
-        self.hosts[link.host] += 1
-        self.own[canonical(link.host)] += 1
+        self.count(link.host, 1)
         if link.enabled and link.is_pattern:
             self.patterns.put(link)
         elif link.enabled:
             self.gatekeeper.add(link.host, link.path)
 
-    def remove(self, link: Link) -> None:
-        """Know *link*, which was added, no more."""
-        for counted, name in ((self.hosts, link.host), (self.own, canonical(link.host))):
-            counted[name] -= 1
+    def count(self, host: str, more: int) -> None:
+        """Know that *host* has so many links *more*, or fewer."""
+        for counted, name in ((self.hosts, host), (self.own, canonical(host))):
+            counted[name] += more
             if not counted[name]:
                 del counted[name]
+
+    def remove(self, link: Link) -> None:
+        """Know *link*, which was added, no more."""
+        self.count(link.host, -1)
         if link.enabled and link.is_pattern:
             self.patterns.remove(link)
         elif link.enabled:

@@ -134,3 +134,21 @@ async def test_without_a_disk_everything_is_in_memory(tmp_path: Path) -> None:
 
     assert store.path is None
     assert found == LINKS
+
+
+async def test_the_hosts_of_links_are_known_from_the_disk(tmp_path: Path) -> None:
+    """Prefixes do not lead back to them; and with the last link of a host, it is one no more."""
+    one = a_link("1", "/x", host="a.example")
+    two = a_link("2", "/y", host="a.example:443", enabled=False)
+    store = ReplicaStore.open(tmp_path / "links.db")
+    await store.arrive([one, two], first=True)
+    await store.take_arrived(FeedPlace(HISTORY, Position(1)))
+    with local(tmp_path / "links.db") as links:
+        await links.renew()
+        known = [links.table.has_host("a.example")]
+        for link in (one, two):
+            links.table.change((link,), None)
+            known.append(links.table.has_host("a.example"))
+    await store.close()
+
+    assert known == [True, True, False]
