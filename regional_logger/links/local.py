@@ -139,6 +139,7 @@ class LocalLinks:
             return _nothing
         for link in known.values():
             self.table.keep(link, version)
+        self.table.lack(host, path, known, version)
         return functools.partial(self.table.find_among, known)
 
     async def renew(self) -> FeedPlace | None:

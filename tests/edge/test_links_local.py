@@ -11,7 +11,7 @@ from milepost.links import FeedPlace
 from milepost.vocabulary import Position
 from regional_logger.links.local import READ_SECONDS_MAX, READS_MAX, OwnLinks
 from regional_logger.links.store import ReplicaStore
-from regional_logger.links.table import COLD
+from regional_logger.links.table import ABSENT_MAX, COLD
 from regional_logger.metrics import LINK_READS
 from tests.edge.links_world import HISTORY, LINKS, a_link, local, locked
 
@@ -53,6 +53,38 @@ async def test_what_the_gatekeeper_lets_in_by_mistake_is_not_found(replica: Path
         assert (await links.find("h", "/p/*"))("h", "/p/*") == PATTERN
 
     assert reads("absent") == before + 2
+
+
+async def test_what_is_let_in_by_mistake_is_read_once(replica: Path) -> None:
+    """Whoever found such a place could keep the readers busy; what comes there later is found."""
+    ghost = a_link("g", "/ghost")
+    with local(replica, *LINKS, ghost, near_max=1) as links:
+        assert links.table.find("h", "/ghost") is COLD
+        assert (await links.find("h", "/ghost"))("h", "/ghost") is None
+        assert links.table.find("h", "/ghost") is None
+        links.table.change((), a_link("new", "/ghost"))
+        assert links.table.find("h", "/ghost") is not None
+
+
+async def test_a_mistake_is_not_remembered_when_links_have_changed_meanwhile(replica: Path) -> None:
+    """The link may have come while the disk was read."""
+    with local(replica, a_link("g", "/ghost"), near_max=0) as links:
+        finding = asyncio.create_task(links.find("h", "/ghost"))
+        await asyncio.sleep(0)
+        links.table.change((), a_link("new", "/ghost"))
+        await finding
+        assert links.table.find("h", "/ghost") is COLD
+
+
+async def test_few_mistakes_are_remembered(replica: Path) -> None:
+    """Then others, so that memory has a bound."""
+    ghosts = [a_link(f"g{n}", f"/ghost-{n}") for n in range(ABSENT_MAX + 1)]
+    with local(replica, *ghosts) as links:
+        for ghost in ghosts:
+            await links.find("h", ghost.path)
+        found = [links.table.find("h", ghost.path) for ghost in ghosts]
+
+    assert found == [COLD] * ABSENT_MAX + [None]
 
 
 async def test_a_disk_that_does_not_answer_costs_the_limit_and_no_more(lockable: Path) -> None:
