@@ -1,6 +1,7 @@
 """Links that are not in memory: one read, a limit, and no more than so many at a time."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -53,6 +54,22 @@ async def test_what_the_gatekeeper_lets_in_by_mistake_is_not_found(replica: Path
         assert (await links.find("h", "/p/*"))("h", "/p/*") == PATTERN
 
     assert reads("absent") == before + 2
+
+
+async def test_no_visitor_needs_a_new_thread(
+    replica: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine may have none to give, and that is no reason for an error."""
+
+    def refuse(_: threading.Thread) -> None:
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    with local(replica, *LINKS) as links, monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        found = await asyncio.gather(*(links.find("h", link.path) for link in LINKS))
+
+    assert [find("h", link.path) for find, link in zip(found, LINKS, strict=True)] == LINKS
 
 
 async def test_what_is_let_in_by_mistake_is_read_once(replica: Path) -> None:
