@@ -55,7 +55,11 @@ class Door:
     def server(self) -> web.Server:
         """Return the server to listen with."""
         return Front(
-            self.answer, self.admit, connections_max=self.connections_max, clock=self.clock
+            self.answer,
+            self.admit,
+            self.journal.let_all_go,
+            connections_max=self.connections_max,
+            clock=self.clock,
         )
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -33,6 +33,7 @@ from regional_logger.sweeper import Sweeper
 from regional_logger.waiting import Pending
 
 KEEPALIVE_SECONDS = 75.0
+PATIENCE = 0.5  # of the time for an orderly end, until nobody waits for the log any more
 BAD_REQUEST = 400
 
 REDIRECT_HEADERS = {
@@ -103,10 +104,19 @@ def _make_request(
 class Front(web.Server):
     """Lets visits in by *admit*, or, where aiohttp must read them, answers with *answer*."""
 
-    def __init__(self, answer: Answer, admit: Admit, *, connections_max: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        admit: Admit,
+        let_all_go: Callable[[], None],
+        *,
+        connections_max: int,
+        clock: Clock,
+    ) -> None:
         super().__init__(self._answer_sound, request_factory=_make_request)
         self._answer = answer
         self.admit = admit
+        self._let_all_go = let_all_go
         self.clock = clock
         self._connections_max = connections_max
         self._loop_here = asyncio.get_running_loop()
@@ -125,9 +135,14 @@ class Front(web.Server):
             transport.abort()
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's name
-        """Let what waits be answered, then close."""
+        """Let what waits be answered, before the time is over, then close."""
+        patience = None
+        if timeout is not None:
+            patience = self._loop_here.call_later(timeout * PATIENCE, self._let_all_go)
         await asyncio.gather(*(each.finish(timeout) for each in self._own_connections()))
         await super().shutdown(timeout)
+        if patience is not None:
+            patience.cancel()
         self._sweeper.close()
 
     async def _answer_sound(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -141,6 +141,10 @@ class Journal:
         self._counts.shed(moment)
         metrics.SHED.inc()
 
+    def let_all_go(self) -> None:
+        """Have no visitor wait any longer: the edge ends, and each is to be answered."""
+        self._waiting.let_all_go()
+
     def turn_over(self) -> None:
         """Close the open stream and begin the next, as soon as no commit runs."""
         self._turn_over_wanted = True

@@ -73,6 +73,13 @@ class Waiting:
         while self._queue and self._queue[0].gone:
             self._queue.popleft()
 
+    def let_all_go(self) -> None:
+        """Let everybody go, whatever is left of their budgets."""
+        while self._queue:
+            pending = self._queue.popleft()
+            if not pending.gone:
+                self._let_go(pending)
+
     def close(self) -> None:
         """Look no more."""
         if self._timer is not None:

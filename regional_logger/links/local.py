@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Barrier
 from typing import Self, TypeVar
 
 from milepost import sqlite
@@ -38,6 +39,7 @@ T = TypeVar("T")
 
 READ_SECONDS_MAX = 0.05
 READERS = 2
+START_SECONDS_MAX = 5.0
 READS_MAX = 256  # that may wait or run at a time
 TRIES_MAX = 5  # to read a page while nothing changes
 
@@ -51,6 +53,10 @@ class Replica:
         for reader in self._readers[1:]:
             self._free.put(reader)
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="links-reader")
+        # Begun here, and not by visitors: then the machine may have no thread to give.
+        all_there = Barrier(READERS)
+        for _ in range(READERS):
+            self._threads.submit(all_there.wait, START_SECONDS_MAX)
         # What is read at length is read beside the visitors' questions.
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="links-pages")
         self._under_way = 0
@@ -139,6 +145,7 @@ class LocalLinks:
             return _nothing
         for link in known.values():
             self.table.keep(link, version)
+        self.table.lack(host, path, known, version)
         return functools.partial(self.table.find_among, known)
 
     async def renew(self) -> FeedPlace | None:

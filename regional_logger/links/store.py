@@ -201,7 +201,8 @@ class ReplicaReader:
             outline = Outline(key, literals)
             for host, path in db.execute(LITERAL_PLACES):
                 outline.gatekeeper.add(host, path)
-            outline.hosts.update(dict(db.execute(HOSTS)))
+            for host, count in db.execute(HOSTS):
+                outline.count(host, count)
             for row in db.execute(PATTERNS):
                 outline.patterns.put(_link(row))
             place = _place(db)

@@ -16,6 +16,7 @@ Rules of this file:
 
 import enum
 import functools
+import itertools
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
@@ -28,6 +29,7 @@ from regional_logger.targets import canonical
 
 PREVIEW = "+"
 HOSTS_REMEMBERED = 256
+ABSENT_MAX = 256  # places that are let in by mistake, and remembered
 LINK_BYTES = 480  # what CPython and this table take for a link, but for its two long texts
 
 _PORT = re.compile(r":[0-9]{1,5}$")
@@ -76,19 +78,22 @@ class Outline:
 
     def add(self, link: Link) -> None:
         """Know *link*; of one that is disabled, its host."""
-        self.hosts[link.host] += 1
-        self.own[canonical(link.host)] += 1
+        self.count(link.host, 1)
         if link.enabled and link.is_pattern:
             self.patterns.put(link)
         elif link.enabled:
             self.gatekeeper.add(link.host, link.path)
 
-    def remove(self, link: Link) -> None:
-        """Know *link*, which was added, no more."""
-        for counted, name in ((self.hosts, link.host), (self.own, canonical(link.host))):
-            counted[name] -= 1
+    def count(self, host: str, more: int) -> None:
+        """Know that *host* has so many links *more*, or fewer."""
+        for counted, name in ((self.hosts, host), (self.own, canonical(host))):
+            counted[name] += more
             if not counted[name]:
                 del counted[name]
+
+    def remove(self, link: Link) -> None:
+        """Know *link*, which was added, no more."""
+        self.count(link.host, -1)
         if link.enabled and link.is_pattern:
             self.patterns.remove(link)
         elif link.enabled:
@@ -106,6 +111,7 @@ class LinkTable:
         self._near_bytes = 0
         self._cold = False  # there may be links that are not in memory
         self._dropped = False  # some had no room, since the outline is this one
+        self._absent: set[Place] = set()  # let in by mistake: the disk has nothing there
         self.version = 0  # rises whenever what was read before may be out of date
         self.key = key
 
@@ -143,7 +149,7 @@ class LinkTable:
                 return link
             if name not in hosts:
                 continue
-            if self._cold and self._outline.gatekeeper.may_hold(name, path):
+            if self._cold and self._may_be_on_disk(name, path):
                 return COLD
             if name in patterns.hosts:
                 link = patterns.find(name, path)
@@ -163,7 +169,7 @@ class LinkTable:
 
     def change(self, gone: Iterable[Link], put: Link | None) -> None:
         """Know *put*; *gone* are those that were under its id or at its place, or are no more."""
-        self.version += 1
+        self._outdate()
         for link in gone:
             self._outline.remove(link)
             self._forget((link.host, link.path))
@@ -173,7 +179,7 @@ class LinkTable:
 
     def renew(self, outline: Outline) -> None:
         """Know the links in *outline* and no others.  All of them are cold at first."""
-        self.version += 1
+        self._outdate()
         self._outline = outline
         self._near, self._near_bytes = OrderedDict(), 0
         self._cold, self._dropped = True, False
@@ -185,7 +191,7 @@ class LinkTable:
             outline.add(link)
             if link.enabled and not link.is_pattern:
                 near[link.host, link.path] = link
-        self.version += 1
+        self._outdate()
         self._outline, self._near = outline, near
         self._near_bytes = sum(map(bytes_of, near.values()))
         self._bytes_max, self._cold, self._dropped = None, False, False
@@ -194,6 +200,25 @@ class LinkTable:
         """Hold *link*, read from disk at *version*, and make room for it."""
         if version == self.version:
             self._keep(link, by_force=True)
+
+    def lack(self, host: str, path: str, known: Mapping[Place, Link], version: int) -> None:
+        """Ask no more for what the disk, read at *version*, does not have: it has *known*.
+
+        Otherwise whoever finds one place that is let in by mistake could keep the
+        readers of the disk busy with it.
+        """
+        if version != self.version:
+            return
+        if len(self._absent) >= ABSENT_MAX:
+            self._absent.clear()
+        places = itertools.product(names_of(host), paths_of(path))
+        self._absent.update(
+            place
+            for place in places
+            if place[0] in self._outline.hosts
+            and place not in known
+            and self._may_be_on_disk(*place)
+        )
 
     def warm(self, links: Iterable[Link]) -> bool:
         """Hold *links*, read just now, as far as there is room; return False if there was none."""
@@ -206,6 +231,14 @@ class LinkTable:
     def warmed(self) -> None:
         """Hear that every link has been offered: if all had room, memory can tell of each."""
         self._cold = self._dropped
+
+    def _may_be_on_disk(self, name: str, path: str) -> bool:
+        return self._outline.gatekeeper.may_hold(name, path) and (name, path) not in self._absent
+
+    def _outdate(self) -> None:
+        """Have what was read before count no more."""
+        self.version += 1
+        self._absent.clear()
 
     def _keep(self, link: Link, *, by_force: bool) -> None:
         place = (link.host, link.path)

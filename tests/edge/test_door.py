@@ -50,9 +50,9 @@ def a_door(edge: Edge) -> Door:
 
 
 @contextlib.asynccontextmanager
-async def serving(door: Door) -> AsyncIterator[URL]:
-    """Serve *door* as an edge does; lend its address."""
-    runner = ServerRunner(door.server())
+async def serving(door: Door, seconds: float = 60.0) -> AsyncIterator[URL]:
+    """Serve *door* as an edge does; lend its address.  The end may take *seconds*."""
+    runner = ServerRunner(door.server(), shutdown_timeout=seconds)
     await runner.setup()
     await TCPSite(runner, "127.0.0.1", 0).start()
     try:

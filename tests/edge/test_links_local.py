@@ -1,6 +1,7 @@
 """Links that are not in memory: one read, a limit, and no more than so many at a time."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from milepost.links import FeedPlace
 from milepost.vocabulary import Position
 from regional_logger.links.local import READ_SECONDS_MAX, READS_MAX, OwnLinks
 from regional_logger.links.store import ReplicaStore
-from regional_logger.links.table import COLD
+from regional_logger.links.table import ABSENT_MAX, COLD
 from regional_logger.metrics import LINK_READS
 from tests.edge.links_world import HISTORY, LINKS, a_link, local, locked
 
@@ -53,6 +54,54 @@ async def test_what_the_gatekeeper_lets_in_by_mistake_is_not_found(replica: Path
         assert (await links.find("h", "/p/*"))("h", "/p/*") == PATTERN
 
     assert reads("absent") == before + 2
+
+
+async def test_no_visitor_needs_a_new_thread(
+    replica: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine may have none to give, and that is no reason for an error."""
+
+    def refuse(_: threading.Thread) -> None:
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    with local(replica, *LINKS) as links, monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        found = await asyncio.gather(*(links.find("h", link.path) for link in LINKS))
+
+    assert [find("h", link.path) for find, link in zip(found, LINKS, strict=True)] == LINKS
+
+
+async def test_what_is_let_in_by_mistake_is_read_once(replica: Path) -> None:
+    """Whoever found such a place could keep the readers busy; what comes there later is found."""
+    ghost = a_link("g", "/ghost")
+    with local(replica, *LINKS, ghost, near_max=1) as links:
+        assert links.table.find("h", "/ghost") is COLD
+        assert (await links.find("h", "/ghost"))("h", "/ghost") is None
+        assert links.table.find("h", "/ghost") is None
+        links.table.change((), a_link("new", "/ghost"))
+        assert links.table.find("h", "/ghost") is not None
+
+
+async def test_a_mistake_is_not_remembered_when_links_have_changed_meanwhile(replica: Path) -> None:
+    """The link may have come while the disk was read."""
+    with local(replica, a_link("g", "/ghost"), near_max=0) as links:
+        finding = asyncio.create_task(links.find("h", "/ghost"))
+        await asyncio.sleep(0)
+        links.table.change((), a_link("new", "/ghost"))
+        await finding
+        assert links.table.find("h", "/ghost") is COLD
+
+
+async def test_few_mistakes_are_remembered(replica: Path) -> None:
+    """Then others, so that memory has a bound."""
+    ghosts = [a_link(f"g{n}", f"/ghost-{n}") for n in range(ABSENT_MAX + 1)]
+    with local(replica, *ghosts) as links:
+        for ghost in ghosts:
+            await links.find("h", ghost.path)
+        found = [links.table.find("h", ghost.path) for ghost in ghosts]
+
+    assert found == [COLD] * ABSENT_MAX + [None]
 
 
 async def test_a_disk_that_does_not_answer_costs_the_limit_and_no_more(lockable: Path) -> None:
@@ -134,3 +183,21 @@ async def test_without_a_disk_everything_is_in_memory(tmp_path: Path) -> None:
 
     assert store.path is None
     assert found == LINKS
+
+
+async def test_the_hosts_of_links_are_known_from_the_disk(tmp_path: Path) -> None:
+    """Prefixes do not lead back to them; and with the last link of a host, it is one no more."""
+    one = a_link("1", "/x", host="a.example")
+    two = a_link("2", "/y", host="a.example:443", enabled=False)
+    store = ReplicaStore.open(tmp_path / "links.db")
+    await store.arrive([one, two], first=True)
+    await store.take_arrived(FeedPlace(HISTORY, Position(1)))
+    with local(tmp_path / "links.db") as links:
+        await links.renew()
+        known = [links.table.has_host("a.example")]
+        for link in (one, two):
+            links.table.change((link,), None)
+            known.append(links.table.has_host("a.example"))
+    await store.close()
+
+    assert known == [True, True, False]

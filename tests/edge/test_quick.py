@@ -17,6 +17,7 @@ from yarl import URL
 from milepost.stream.meter import read_meter
 from regional_logger import front as front_module
 from regional_logger.front import Connection
+from regional_logger.metrics import LATE
 from regional_logger.quick import BYTES_MAX, parse_plain
 from tests.edge.kit import Edge
 from tests.edge.test_door import a_door, serving
@@ -202,6 +203,24 @@ async def test_who_waits_is_answered_before_the_server_goes(make_edge: MakeEdge)
     writer.close()
 
     assert b" 302 " in answer
+
+
+@pytest.mark.parametrize("data", [PLAIN, PLAIN.replace(b"GET", b"HEAD")])
+async def test_nobody_who_waits_is_cut_by_the_end(make_edge: MakeEdge, data: bytes) -> None:
+    """Whichever way: who would wait longer than the end may take is answered late, and counted."""
+    edge = make_edge(budget_seconds=30.0)
+    await edge.journal.start()  # without keys nothing is committed
+    late = LATE._value.get()
+    async with contextlib.AsyncExitStack() as stack:
+        url = await stack.enter_async_context(serving(a_door(edge), seconds=0.5))
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(data)
+        await asyncio.sleep(0.05)
+    answer = await reader.read(1_000)
+    writer.close()
+
+    assert b" 302 " in answer
+    assert LATE._value.get() == late + 1
 
 
 async def test_a_busy_connection_stays_and_a_silent_one_goes(

@@ -76,6 +76,7 @@ async def clicking(running: World, answers: Answers, part: int) -> AsyncIterator
         await task
 
 
+@pytest.mark.timeout(180)  # a worker that died comes back after a pause that grows
 async def test_every_answered_click_is_in_the_log_whichever_worker_dies(tmp_path: Path) -> None:
     """The others go on serving, another comes in its place, and the sums stay right."""
     answers, chance = Answers(), random.Random(3)
@@ -136,7 +137,8 @@ async def test_the_port_is_served_while_a_worker_is_down(tmp_path: Path) -> None
         await started(running)
         before = workers_of(running)
         kill(before[0])
-        await until(lambda: not is_there(before[0]))
+        # Not only a zombie: a thread that ends late, in the middle of a write, keeps the port open.
+        await until(lambda: not Path(f"/proc/{before[0]}").exists())
         answers = Answers()
         await visit_many(running, [str(number) for number in range(50)], answers, fresh=True)
 
