@@ -26,6 +26,7 @@ from milepost.cli.output import emit_json, emit_table
 from milepost.errors import RejectedError
 from milepost.stream.files import is_open
 from milepost.stream.reading import UNREADABLE, StreamFile
+from milepost.wire import header_json
 
 BAD_NEWS = 1
 ROWS_A_TABLE = 1_000  # a long answer begins before all of it is read
@@ -89,14 +90,7 @@ def batch_row(batch: Batch) -> dict[str, Any]:
     """Return what is to be read of *batch* without a key."""
     header = batch.header
     return {
-        "stream": header.stream.hex(),
-        "seq": header.seq,
-        "batch": header.batch.hex(),
-        "count": header.count,
-        "epoch": header.epoch,
-        "key": header.key.hex(),
-        "first_ms": header.first_ms,
-        "last_ms": header.last_ms,
+        **header_json(header),
         "bytes": len(batch.records) + len(batch.addresses),
         "tally": [row._asdict() for row in parse_tally(header.tally)],
     }
