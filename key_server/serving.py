@@ -90,7 +90,7 @@ async def _destroyer(
     if config.aggregator_url:
         session = await stack.enter_async_context(new_session())
         client = Client(session, config.aggregator_url, config.token)
-        asker = Asker(client, config.keys.limits, clock)
+        asker = Asker(client, config.keys.limits, clock, uptime_ms)
     return await Destroyer.open(
         issuer=issuer,
         store=DestructionStore(store),

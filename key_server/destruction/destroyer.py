@@ -108,13 +108,14 @@ class Destroyer:
         """Destroy what is due; say what waits, and why."""
         if not self.emptied:
             await self.empty_wal()
-        now = self._clock.now()
+        now, counter_ms = self._clock.now(), self._counter()
         held = await self._store.held(now)
         guards = await self._ask(held, now)
         heard = [each for each in guards.values() if each.answered]
         agreed = all(each.clocks_agree for each in heard)
         if heard and agreed:
-            self._steady = self._steady.confirmed(self._clock.now(), self._counter())
+            # As both were before anybody was asked: nobody has vouched for what came after.
+            self._steady = self._steady.confirmed(now, counter_ms)
         moment = self._moment()
         planned = plan(held, moment, self._limits, guards, clocks_agree=agreed)
         if planned.due:

@@ -30,6 +30,6 @@ async def aggregator(world: World) -> AsyncIterator[Aggregator]:
     await server.start_server()
     async with new_session() as session:
         client = Client(session, f"http://127.0.0.1:{server.port}", Secret("t"))
-        world.asker = Asker(client, world.limits, world.clock)
+        world.asker = Asker(client, world.limits, world.clock, lambda: world.clock.counter)
         yield told
     await server.close()

@@ -23,11 +23,13 @@ class Aggregator:
     clicks: int = 0
     off_ms: int = 0
     down: bool = False
+    meanwhile_ms: int = 0  # what this machine's clock is set ahead by while it is asked
     asked: list[dict[str, str]] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer `GET /v1/drained`."""
         self.asked.append(dict(request.query))
+        self.world.clock.jump(self.meanwhile_ms)
         if self.down:
             return json_response({"detail": "out for lunch"}, status=503)
         streams = [] if self.drained else [{"stream": "ab" * 16, "source": "dfw", "records": 12}]

@@ -239,6 +239,28 @@ async def test_a_clock_that_jumps_is_confirmed_by_a_while_or_by_another(
         assert tombstone(world)[0] is not None
 
 
+@pytest.mark.parametrize("off", [0, -1])
+async def test_a_clock_that_jumps_while_the_aggregator_is_asked_is_not_confirmed(
+    world: World, aggregator: Aggregator, off: int
+) -> None:
+    """Whatever the other clock says just then: what it agreed with was there before the jump."""
+    async with world.open() as server:
+        world.clock.move(RECORD_DUE_MS)
+        await server.issuer.look()
+        await server.destroyer.look()
+        world.clock.move(DAY_MS)
+        await server.issuer.look()
+        current = next(span for span in server.issuer.spans if span.holds(world.clock.now()))
+        aggregator.meanwhile_ms = 10 * DAY_MS
+        aggregator.off_ms = off * aggregator.meanwhile_ms
+
+        await server.destroyer.look()
+        aggregator.down, aggregator.meanwhile_ms = True, 0
+        await server.destroyer.look()
+
+        assert tombstone(world, current.number) == (None, None)
+
+
 async def test_after_a_long_rest_the_clock_is_not_believed_at_once(world: World) -> None:
     """The newest trace on disk is all that a start can go by."""
     async with world.open():
