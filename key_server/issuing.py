@@ -7,7 +7,7 @@ version of the list that first names them, before anybody hears of them.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from hashlib import blake2b
 
 import nacl.bindings as sodium
@@ -70,6 +70,7 @@ class Issuer:
         self._entropy = entropy
         self._signing_key = signing_key
         self._one_change = asyncio.Lock()
+        self._unread = True  # something may be on disk that is not published
         self.board = Board(self._sign(Millis(0), ()))
 
     @classmethod
@@ -109,6 +110,7 @@ class Issuer:
         version, self.held = await self._store.newest(HELD_MAX)
         openable = tuple(epoch.public for epoch in self.held if epoch.record_gone_ms is None)
         self.board.show(self._sign(version, openable))
+        self._unread = False
         LIST_VERSION.set(version / 1000)
 
     async def look(self) -> None:
@@ -118,7 +120,7 @@ class Issuer:
         EPOCHS_AHEAD.set(count_ahead(self.spans, self._clock.now()))
 
     async def _make_due(self) -> None:
-        if self._due():
+        if self._unread or self._due():
             # An attempt that was reported as failed may have gone through: disk decides.
             await self.read()
         due = self._due()
@@ -138,6 +140,8 @@ class Issuer:
                 raise ConflictError(msg)
             kept = self.spans[: -len(moved)]
             due = plan((*kept, *moved), now, self._period, MADE_AHEAD)
+            self._require_whole(moved)
+            self._unread = True
             await self._store.rotate(moved, tuple(map(self._make, due)), who, now)
             await self.read()
         log.info("epoch.rotated", ended=moved[0].number, by=who)
@@ -147,6 +151,7 @@ class Issuer:
     async def changing(self) -> AsyncIterator[None]:
         """Let nobody else change the epochs meanwhile; publish what has become of them."""
         async with self._one_change:
+            self._unread = True
             try:
                 yield
             finally:  # what was reported as failed may have happened
@@ -155,6 +160,14 @@ class Issuer:
     def sign_receipt(self, receipt: Receipt) -> str:
         """Return *receipt* signed by this key server."""
         return sign_receipt(receipt, self._signing_key)
+
+    def _require_whole(self, spans: Iterable[Span]) -> None:
+        """Refuse to give other bounds to what is destroyed: only a wrong clock asks for that."""
+        gone = {held.public.number for held in self.held if held.touched}
+        for span in spans:
+            if span.number in gone:
+                msg = f"epoch {span.number} is destroyed and not over: is the clock right?"
+                raise ConflictError(msg)
 
     def _due(self) -> tuple[Span, ...]:
         return plan(self.spans, self._clock.now(), self._period, MADE_AHEAD)

@@ -107,6 +107,11 @@ class HeldEpoch:
         """Return when it is."""
         return Span(self.public.number, self.public.start_ms, self.public.end_ms)
 
+    @property
+    def touched(self) -> bool:
+        """Tell whether any of its secrets has been destroyed."""
+        return self.salt_gone_ms is not None or self.record_gone_ms is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEpoch:

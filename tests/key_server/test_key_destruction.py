@@ -306,6 +306,67 @@ async def test_a_rotation_and_a_destruction_wait_for_each_other(world: World) ->
         assert server.issuer.board.shown.version > START
 
 
+async def test_a_clock_that_went_back_brings_no_destroyed_epoch_back(world: World) -> None:
+    """A rotation would move later epochs into its past, and their salts would go too early."""
+    async with world.open() as server:
+        world.clock.move(SALT_DUE_MS + DAY_MS + 1)
+        await server.issuer.look()
+        await server.destroyer.look()
+        before = server.issuer.spans, server.issuer.board.shown
+        for back_ms in (SALT_DUE_MS, SALT_DUE_MS + DAY_MS):  # before and in a destroyed epoch
+            world.clock.jump(-back_ms)
+            with pytest.raises(ConflictError, match="is the clock right"):
+                await server.issuer.rotate("me")
+            world.clock.jump(back_ms)
+        assert (server.issuer.spans, server.issuer.board.shown) == before
+        await server.issuer.rotate("me")
+
+
+async def test_what_is_not_read_back_after_a_destruction_is_read_soon(
+    world: World, aggregator: Aggregator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the list would name a destroyed key until the next epoch is due."""
+
+    async def fail(*_: object) -> None:
+        msg = "no more files"
+        raise UnavailableError(msg)
+
+    async with world.open() as server:
+        world.clock.move(RECORD_DUE_MS)
+        await server.issuer.look()
+        with monkeypatch.context() as patch:
+            patch.setattr(KeyStore, "newest", fail)
+            with pytest.raises(UnavailableError):
+                await server.destroyer.look()
+        assert tombstone(world)[1] is not None
+        await server.issuer.look()
+
+        listed = verify_list(
+            orjson.loads(server.issuer.board.shown.document), server.issuer.identity
+        )
+        assert Epoch(1) not in {each.number for each in listed.epochs}
+
+
+async def test_a_rotation_that_went_through_is_published_soon(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit that happened although it was reported as failed is found on disk."""
+    rotate = KeyStore.rotate
+
+    async def rotate_and_fail(self: KeyStore, *told: Any) -> None:
+        await rotate(self, *told)
+        msg = "who knows"
+        raise UnavailableError(msg)
+
+    async with world.open() as server:
+        monkeypatch.setattr(KeyStore, "rotate", rotate_and_fail)
+        with pytest.raises(UnavailableError):
+            await server.issuer.rotate("me")
+        await server.issuer.look()
+
+        assert server.issuer.spans[0].end_ms == START
+
+
 async def test_a_failed_destruction_changes_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
