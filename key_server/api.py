@@ -208,7 +208,8 @@ async def backup(request: web.Request) -> web.Response:
     server = request.app[SERVER]
     told = await json_body(request)
     folder = told.get("to") if isinstance(told, dict) else ""
-    if folder is not None and not (isinstance(folder, str) and folder.startswith("/")):
+    named = isinstance(folder, str) and folder.startswith("/") and "\0" not in folder
+    if folder is not None and not named:
         msg = "to: want a folder of the key server's machine, from / on"
         raise RejectedError(msg)
     await server.trail.note(principal_of(request).name, BACKUP)

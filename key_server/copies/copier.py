@@ -2,8 +2,9 @@
 
 Receipts promise that after `MILEPOST_KEYS_BACKUP_DAYS` no copy holds what was
 destroyed.  So deleting comes first and depends on nothing: not on a new copy,
-not on the database, not on an old copy's content.  And a copy goes a little before
-its time: between two looks nobody deletes, and the receipts' moment may lie there.
+not on the database, not on an old copy's content, not on another's deletion.
+And a copy goes a little before its time: between two looks nobody deletes, and
+the receipts' moment may lie there.
 """
 
 import asyncio
@@ -107,13 +108,17 @@ class Copier:
         names = await asyncio.to_thread(place.names)
         early_ms = round(LOOKS_EARLY * self._pause() * 1000)
         for name in expired(names, self._clock.now(), self._keep_ms - early_ms):
-            await asyncio.to_thread(place.delete, name)
-            log.info("keys.copy_deleted", name=name)
+            await self._told("copies.delete", self._delete(place, name))
+
+    async def _delete(self, place: Place, name: str) -> None:
+        await asyncio.to_thread(place.delete, name)
+        log.info("keys.copy_deleted", name=name)
 
     async def _make_due(self, place: Place) -> None:
-        last = newest(await asyncio.to_thread(place.names))
+        names, now = await asyncio.to_thread(place.names), self._clock.now()
+        last = newest(names, now)
         COPY_MADE.set((last or 0) / 1000)
-        age_ms = None if last is None else self._clock.now() - last
+        age_ms = None if last is None else now - last
         if age_ms is None or age_ms >= every_ms(self._issuer.spans):
             await self.make()
 

@@ -41,10 +41,10 @@ def made_at(name: str) -> Millis | None:
     )
 
 
-def newest(names: Iterable[str]) -> Millis | None:
-    """Return when the newest whole copy was made."""
+def newest(names: Iterable[str], now: Millis) -> Millis | None:
+    """Return when the newest whole copy was made; one from a clock that was ahead is none."""
     moments = [made_at(name) for name in names if not name.endswith(DRAFT)]
-    return max((moment for moment in moments if moment is not None), default=None)
+    return max((each for each in moments if each is not None and each <= now), default=None)
 
 
 def expired(names: Iterable[str], now: Millis, keep_ms: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from key_server.copies.content import Copy
 from key_server.copies.names import DAY_MS, DRAFT, every_ms, expired, made_at, name_of, newest
@@ -95,8 +96,8 @@ def test_only_what_we_named_is_ever_deleted() -> None:
     names = ("notes.txt", "keys-today.copy", "keys-99999999T999999.999Z.copy", old, young)
 
     assert expired((*names, old + DRAFT), Millis(START + DAY_MS), DAY_MS) == (old, old + DRAFT)
-    assert newest((*names, name_of(Millis(START + 9)) + DRAFT)) == START + 1
-    assert newest(()) is None
+    assert newest((*names, name_of(Millis(START + 9)) + DRAFT), Millis(START + 9)) == START + 1
+    assert newest((), START) is None
 
 
 def test_short_epochs_are_copied_more_often() -> None:
@@ -174,6 +175,38 @@ async def test_old_copies_go_although_no_new_one_can_be_made(
     assert not path.exists()
 
 
+async def test_what_cannot_be_deleted_keeps_no_other_copy(world: World) -> None:
+    """One name that stays, whichever comes first, is told; the rest goes on time."""
+    world.copies = world.folder / "copies"
+    async with world.open() as server:
+        for turn in range(4):
+            made = await server.copier.make()
+            if turn % 2:  # a folder cannot be unlinked
+                (world.copies / made.name).unlink()
+                (world.copies / made.name).mkdir()
+            world.clock.move(SECOND_MS)
+        world.clock.move(2 * DAY_MS)
+        with capture_logs() as logs:
+            await server.copier.step()
+
+        assert [path.is_dir() for path in copies(world.copies)] == [True, True, False]
+        assert "copies.delete" in {each.get("step") for each in logs}
+
+
+async def test_a_copy_from_a_clock_that_was_ahead_stands_for_none(world: World) -> None:
+    """Else no copy would be made until its moment has come."""
+    world.copies = world.folder / "copies"
+    async with world.open() as server:
+        world.clock.jump(365 * DAY_MS)
+        await server.copier.make()
+        world.clock.jump(-365 * DAY_MS)
+        await server.copier.step()
+        await server.copier.step()
+        made = [made_at(path.name) for path in copies(world.copies)]
+
+    assert made == [START, START + 365 * DAY_MS]
+
+
 async def test_no_copy_outlives_what_a_receipt_names(world: World) -> None:
     """However the looks fall: at the moment in the receipt the copy made just before is gone."""
     world.copies = world.folder / "copies"
@@ -227,6 +260,7 @@ async def test_the_call_answers_name_and_size(world: World, aiohttp_client: Conn
             {},
             {"to": "copies"},
             {"to": 1},
+            {"to": "/nul\0"},
             [],
             {"to": there},
         )
@@ -238,7 +272,7 @@ async def test_the_call_answers_name_and_size(world: World, aiohttp_client: Conn
         trail = await server.store.notes(0, 9)
     (path,) = copies(world.folder / "there")
 
-    assert [status for status, _ in told] == [400, 400, 400, 400, 200]
+    assert [status for status, _ in told] == [400, 400, 400, 400, 400, 200]
     assert "MILEPOST_KEYS_BACKUP" in told[0][1]["detail"]
     assert told[-1][1] == {
         "name": path.name,
