@@ -43,6 +43,7 @@ log = get_log(__name__)
 SCHEDULE = "schedule"  # who, in the audit trail
 ASKED_MAX = 100  # epochs that are asked about in one look
 ALARM_EVERY_MS = 60 * 60 * 1000
+REMEMBER_EVERY_MS = 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Destroyer:
         self._steady = steady
         self._said: dict[Order, str] = {}
         self._rang_ms: int | None = None
+        self._remembered_ms = Millis(0)
 
     @classmethod
     async def open(
@@ -121,6 +123,9 @@ class Destroyer:
         if planned.due:
             await self._carry_out(planned.due, who=SCHEDULE, clicks=0)
         self._tell(planned.waits, moment)
+        if abs(moment - self._remembered_ms) >= REMEMBER_EVERY_MS:
+            await self._store.remember(moment)
+            self._remembered_ms = moment
 
     async def prospect(self, order: Order) -> Prospect:
         """Return what stands in the way of destroying something by hand."""

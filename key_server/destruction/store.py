@@ -34,10 +34,15 @@ STANDING = """
     SELECT number, start_ms, end_ms, salt IS NOT NULL, record_secret IS NOT NULL FROM epoch
      WHERE number = ?
 """
+# What is written down by a clock that is not believed is no trace, so after the first
+# look nothing counts but what was believed.
 LAST_TRACE = """
-    SELECT max((SELECT list_version FROM meta),
+    SELECT CASE believed_ms WHEN 0 THEN max(list_version,
                coalesce((SELECT at_ms FROM audit ORDER BY number DESC LIMIT 1), 0))
+           ELSE believed_ms END
+      FROM meta
 """
+REMEMBER = "UPDATE meta SET believed_ms = ?"
 
 # What is in use, or will be, is held back here once more.
 SECRETS = {
@@ -97,9 +102,17 @@ class DestructionStore:
         return None if row is None else _standing(row)
 
     async def last_trace(self) -> Millis:
-        """Return the newest moment that was ever written down here."""
+        """Return the last moment that was believed; before the first, the newest written down."""
         row = await self._readers.row(LAST_TRACE)
         return Millis(row[0] if row else 0)
+
+    async def remember(self, moment: Millis) -> None:
+        """Write down that *moment* is believed, for the next start to go by."""
+
+        def work(db: Connection) -> None:
+            db.execute(REMEMBER, (moment,))
+
+        await self._writer.transact(work)
 
     async def destroy(
         self, orders: Sequence[Order], witness: Witness, *, who: str, moment: Millis, now: Millis

@@ -10,6 +10,7 @@ CREATE TABLE meta (             -- one row, written by `milepost keys init`
     seed         BLOB    NOT NULL,                                    -- wrapped
     master_check BLOB    NOT NULL CHECK (length(master_check) = 16),  -- names the master key
     list_version INTEGER NOT NULL, -- of the list last signed; only rises
+    believed_ms  INTEGER NOT NULL DEFAULT 0, -- the moment that was believed last; 0: none yet
     trail_number INTEGER NOT NULL, -- the audit trail goes on behind this row: 0, or the last one
     trail_chain  BLOB    NOT NULL CHECK (length(trail_chain) = 32)  -- of the copy recovered from
 ) STRICT;
