@@ -12,6 +12,7 @@ from milepost.errors import RejectedError, ServiceError
 from milepost.vocabulary import Millis
 
 TEXTS_MAX, CHARS_MAX = 100, 300
+NUMBER_MAX = 10**15  # what can be sent back as `force_clicks` is less
 
 
 class Asker:
@@ -51,13 +52,19 @@ def read_guard(told: Any, span: Span) -> tuple[Guard, Millis]:
             raise RejectedError(msg)
         guard = Guard(
             drained=told["drained"] is True,
-            clicks=int(told["clicks"]),
-            set_aside=int(told["set_aside"]),
+            clicks=_number(told["clicks"]),
+            set_aside=_number(told["set_aside"]),
             answered=True,
             reasons=tuple(str(each)[:CHARS_MAX] for each in told["reasons"][:TEXTS_MAX]),
             streams=tuple(str(each["stream"])[:CHARS_MAX] for each in told["streams"][:TEXTS_MAX]),
         )
-        return guard, Millis(int(told["now_ms"]))
+        return guard, Millis(_number(told["now_ms"]))
     except (KeyError, TypeError, ValueError) as error:
         msg = "not an answer about what is drained"
         raise RejectedError(msg) from error
+
+
+def _number(told: Any) -> int:
+    if type(told) is not int or not 0 <= told < NUMBER_MAX:
+        raise ValueError
+    return told

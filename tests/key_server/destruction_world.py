@@ -20,7 +20,7 @@ class Aggregator:
 
     world: World
     drained: bool = True
-    clicks: int = 0
+    clicks: float = 0  # as JSON has them, so that an answer can also be wrong
     off_ms: int = 0
     down: bool = False
     meanwhile_ms: int = 0  # what this machine's clock is set ahead by while it is asked

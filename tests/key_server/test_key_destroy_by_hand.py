@@ -47,6 +47,20 @@ async def test_destroying_by_hand(
     assert ("rotate", "destroy-record", 1) in rows
 
 
+@pytest.mark.parametrize("clicks", [-1, 1e300, 0.5, 10**15])
+async def test_an_answer_that_counts_wrongly_is_none(
+    world: World, aggregator: Aggregator, aiohttp_client: Connect, clicks: float
+) -> None:
+    """No number that could not be sent back to force it, and none that breaks our own answer."""
+    aggregator.drained, aggregator.clicks = False, clicks
+    async with world.open() as server:
+        client = await world.connect(aiohttp_client, server)
+        world.clock.move(TO_MIDNIGHT_MS)
+        told = await call(client, "rotate", "/v1/destroy?epoch=1&what=record")
+
+    assert (told["known"], told["clicks"]) == (False, 0)
+
+
 async def test_a_salt_by_hand_waits_for_its_grace(
     world: World, aggregator: Aggregator, aiohttp_client: Connect
 ) -> None:
