@@ -240,15 +240,14 @@ async def opened_by_part(running: World) -> dict[str, Any]:
     """Open every batch that can be; tell which parts are there, and which epochs are lost."""
     url = f"http://127.0.0.1:{running.keys.private_port}"
     lost: set[int] = set()
-    kept = {}
-    from_start = unopened_log(running)
+    batches = unopened_log(running)
     async with Client.connect(url, Secret(READER_TOKEN)) as client:
-        for name, batch in from_start.items():
+        for epoch in {batch.header.epoch for batch in batches.values()}:
             try:
-                await client.get(f"/v1/epochs/{batch.header.epoch}/record-key")
-                kept[name] = batch
+                await client.get(f"/v1/epochs/{epoch}/record-key")
             except NotFoundError:
-                lost.add(batch.header.epoch)
+                lost.add(epoch)
+    kept = {name: batch for name, batch in batches.items() if batch.header.epoch not in lost}
     records = await records_by_epoch(running, Log(kept, [], [], 0, 0))
     parts: dict[str, set[int]] = {}
     for epoch, found in records.items():
