@@ -359,9 +359,10 @@ def _header_row(header: Header) -> tuple[Any, ...]:
     )
 
 
-def _batch(row: Any) -> Batch:
-    stream, seq, batch, epoch, key, count, first_ms, last_ms, tally, records = row
-    header = Header(
+def header_of(columns: Sequence[Any]) -> Header:
+    """Return the header in a row's first columns: stream, seq, batch and so on to the tally."""
+    stream, seq, batch, epoch, key, count, first_ms, last_ms, tally = columns
+    return Header(
         stream=StreamId(stream),
         seq=Seq(seq),
         batch=BatchId(batch),
@@ -372,6 +373,11 @@ def _batch(row: Any) -> Batch:
         last_ms=Millis(last_ms),
         tally=tally,
     )
+
+
+def _batch(row: Any) -> Batch:
+    *columns, records = row
+    header = header_of(columns)
     # The chain was checked when the batch was pulled, and the address box stays where it is.
     return Batch(header=header, records=records, addresses=b"", chain=Chain(b""))
 

@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 
 from aggregator.hashes.judging import GivenUp, Settled
-from milepost.batch import Header
+from aggregator.store import header_of
 from milepost.database import Readers, Writer
 from milepost.hashing import Item
 from milepost.sqlite import Connection
-from milepost.vocabulary import BatchId, Epoch, KeyId, Millis, Seq, StreamId
+from milepost.vocabulary import BatchId
 
 # Boxes of batches that are not opened have to wait: nobody knows yet what they are good for.
 USABLE = """
@@ -94,16 +94,6 @@ def _settle(db: Connection, settled: Settled, done: Counter[str]) -> None:
 
 
 def _item(row: Any) -> Item:
-    stream, seq, batch, epoch, key, count, first_ms, last_ms, tally, addresses = row
-    header = Header(
-        stream=StreamId(stream),
-        seq=Seq(seq),
-        batch=BatchId(batch),
-        epoch=Epoch(epoch),
-        key=KeyId(key),
-        count=count,
-        first_ms=Millis(first_ms),
-        last_ms=Millis(last_ms),
-        tally=tally,
-    )
+    *columns, addresses = row
+    header = header_of(columns)
     return Item(header, addresses)
