@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-import nacl.bindings as sodium
-import nacl.exceptions
 import orjson
 
 from milepost.batch import hex_bytes
 from milepost.errors import RejectedError
+from milepost.signing import sign, signed_content
 from milepost.vocabulary import Epoch, KeyId, Millis
 
-PUBLIC_KEY_BYTES, IDENTITY_BYTES, SIGNATURE_BYTES, SALT_BYTES = 32, 32, 64, 32
+PUBLIC_KEY_BYTES, IDENTITY_BYTES, SALT_BYTES = 32, 32, 32
 EPOCHS_IN_LIST_MAX = 1_000
 
 
@@ -79,22 +78,14 @@ def sign_list(version: Millis, epochs: Sequence[PublicEpoch], signing_key: bytes
             ],
         }
     )
-    signature = sodium.crypto_sign(content, signing_key)[:SIGNATURE_BYTES]
-    return orjson.dumps({"list": content.decode(), "signature": signature.hex()})
+    return sign("list", content, signing_key)
 
 
 def verify_list(document: Any, identity: bytes) -> EpochList:
     """Return the list in *document*, or refuse one that *identity* did not sign."""
-    try:
-        content = document["list"].encode()
-        signature = hex_bytes(document["signature"], SIGNATURE_BYTES, "signature")
-        sodium.crypto_sign_open(signature + content, identity)
-    except nacl.exceptions.BadSignatureError as error:
-        msg = "the list of epochs is not signed by the configured key server"
-        raise RejectedError(msg) from error
-    except (KeyError, TypeError, AttributeError) as error:
-        msg = "not a signed list of epochs"
-        raise RejectedError(msg) from error
+    content = signed_content(
+        "list", document, identity, what="list of epochs", signer="the configured key server"
+    )
     return _parse_list(content)
 
 

@@ -16,13 +16,11 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Any
 
-import nacl.bindings as sodium
-import nacl.exceptions
 import orjson
 
 from milepost.batch import KEY_ID_BYTES, hex_bytes
-from milepost.epochs import SIGNATURE_BYTES
 from milepost.errors import RejectedError
+from milepost.signing import sign, signed_content
 from milepost.vocabulary import Epoch, KeyId, Millis
 
 HASH_BYTES = 32
@@ -76,23 +74,12 @@ def sign_receipt(receipt: Receipt, signing_key: bytes) -> str:
             "no_copy_after_ms": receipt.no_copy_after_ms,
         }
     )
-    signature = sodium.crypto_sign(content, signing_key)[:SIGNATURE_BYTES]
-    document = {"receipt": content.decode(), "signature": signature.hex()}
-    return orjson.dumps(document).decode()
+    return sign("receipt", content, signing_key).decode()
 
 
 def verify_receipt(document: Any, identity: bytes) -> Receipt:
     """Return the receipt in *document*, or refuse one that *identity* did not sign."""
-    try:
-        content = document["receipt"].encode()
-        signature = hex_bytes(document["signature"], SIGNATURE_BYTES, "signature")
-        sodium.crypto_sign_open(signature + content, identity)
-    except nacl.exceptions.BadSignatureError as error:
-        msg = "the receipt is not signed by this key server, or it was changed"
-        raise RejectedError(msg) from error
-    except (KeyError, TypeError, AttributeError) as error:
-        msg = "not a signed receipt"
-        raise RejectedError(msg) from error
+    signed_content("receipt", document, identity, what="receipt", signer="this key server")
     return read_receipt(document)
 
 
