@@ -10,10 +10,11 @@ from aggregator.app import build_app
 from aggregator.config import Config
 from aggregator.hashes.asking import HashAsker
 from aggregator.hashes.store import HashStore
-from aggregator.keyring import Keyring
-from aggregator.late import LateOpener
-from aggregator.puller import Puller
-from aggregator.safe import Replica, Safe
+from aggregator.opening.keyring import Keyring
+from aggregator.opening.late import LateOpener
+from aggregator.pulling.intake import Intake
+from aggregator.pulling.puller import Puller
+from aggregator.pulling.safe import Replica, Safe
 from aggregator.store import Store
 from milepost.client import Client, new_session
 from milepost.clock import SystemClock, system_entropy
@@ -43,11 +44,12 @@ async def main(config: Config) -> None:
         keys_client = Client(session, config.keys_url, config.token)
         keyring = Keyring(keys_client, config.keys_identity, clock)
         safe = Safe(store, Replica(litestream, config.database) if litestream else None)
+        intake = Intake(store, keyring, clock)
         pullers = [
             Puller(
                 Client(session, url, config.token),
                 store=store,
-                keyring=keyring,
+                intake=intake,
                 safe=safe,
                 clock=clock,
                 entropy=system_entropy,

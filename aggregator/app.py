@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from aggregator.draining.handlers import add_draining
-from aggregator.keyring import Keyring
-from aggregator.puller import Puller
+from aggregator.opening.keyring import Keyring
+from aggregator.opening.retry import Retrier
+from aggregator.pulling.puller import Puller
 from aggregator.query.handlers import add_queries
 from aggregator.query.set_aside import add_set_aside
-from aggregator.retry import Retrier
 from aggregator.store import Store
 from milepost.clock import Clock, Entropy
 from milepost.database import Readers

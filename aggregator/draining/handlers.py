@@ -7,8 +7,8 @@ from aiohttp import web
 
 from aggregator.draining.rules import Finding, Told
 from aggregator.draining.store import find_behind, find_sealed
-from aggregator.keyring import Keyring
-from aggregator.puller import Puller
+from aggregator.opening.keyring import Keyring
+from aggregator.pulling.puller import Puller
 from milepost.clock import Clock
 from milepost.database import Readers
 from milepost.errors import NotFoundError, RejectedError

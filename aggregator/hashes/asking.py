@@ -14,8 +14,8 @@ from collections import Counter
 from aggregator import metrics
 from aggregator.hashes.judging import GivenUp, Kept, Resting, Settled, fitting, judge, too_large
 from aggregator.hashes.store import HASHED, HashStore
-from aggregator.keyring import Keyring
-from aggregator.pace import pause_seconds
+from aggregator.opening.keyring import Keyring
+from aggregator.pulling.pace import pause_seconds
 from milepost.client import Client
 from milepost.clock import Clock, Entropy
 from milepost.errors import ServiceError

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from aggregator.hashes.judging import GivenUp, Settled
-from aggregator.store import header_of
+from aggregator.opening.store import header_of
 from milepost.database import Readers, Writer
 from milepost.hashing import Item
 from milepost.sqlite import Connection

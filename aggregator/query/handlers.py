@@ -5,8 +5,8 @@ from typing import Any
 
 from aiohttp import web
 
-from aggregator.lag import Progress, seconds_since
-from aggregator.puller import Puller
+from aggregator.pulling.lag import Progress, seconds_since
+from aggregator.pulling.puller import Puller
 from aggregator.query.params import read_question, rfc3339, write_cursor
 from aggregator.query.store import StoredStream, find_hits, find_sources
 from aggregator.store import Count, Store

@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
+from aggregator.opening.retry import Retrier
 from aggregator.query.params import read_limit
 from aggregator.query.store import find_set_aside
-from aggregator.retry import Retrier
 from aggregator.store import Store
 from milepost.database import Readers
 from milepost.http import guarded, json_response

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from aggregator.hits.store import COLUMNS, INTERNED
-from aggregator.opening import TIME_MS_MAX
+from aggregator.opening.batches import TIME_MS_MAX
 from aggregator.query.params import ARRIVAL, Place, Question, rfc3339
 from milepost.database import Readers
 from milepost.vocabulary import Millis, Seq, StreamId

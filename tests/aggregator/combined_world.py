@@ -18,10 +18,11 @@ from aiohttp.test_utils import TestServer
 
 from aggregator.hashes.asking import HashAsker
 from aggregator.hashes.store import HashStore
-from aggregator.keyring import Keyring
-from aggregator.late import LateOpener
-from aggregator.puller import Puller
-from aggregator.safe import Safe
+from aggregator.opening.keyring import Keyring
+from aggregator.opening.late import LateOpener
+from aggregator.pulling.intake import Intake
+from aggregator.pulling.puller import Puller
+from aggregator.pulling.safe import Safe
 from aggregator.store import Store
 from key_server.boxes import Destroyed, EpochSecrets, as_hashes, open_items
 from milepost.batch import Batch, Header, TallyRow, first_chain, hour_of, next_chain, tally_text
@@ -387,7 +388,7 @@ class World:
         return Puller(
             Client(self._session, edge.url, Secret(TOKEN)),
             store=self.store,
-            keyring=self.keyring,
+            intake=Intake(self.store, self.keyring, self.clock),
             safe=self.safe,
             clock=self.clock,
             entropy=Random(4).randbytes,

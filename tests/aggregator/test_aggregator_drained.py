@@ -8,8 +8,8 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
 from aggregator.app import build_app
-from aggregator.opening import RecordKey
-from aggregator.puller import Puller
+from aggregator.opening.batches import RecordKey
+from aggregator.pulling.puller import Puller
 from milepost.tokens import DRAINED, HITS_READ, PULL, Principal, TokenBook, token_hash
 from milepost.vocabulary import Epoch, Millis
 from tests.aggregator.combined_world import DAY_MS, START, World, a_record

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from aggregator.keyring import KEEP_MS
+from aggregator.opening.keyring import KEEP_MS
 from milepost.errors import RejectedError
 from milepost.vocabulary import BatchId, KeyId, Seq
 from tests.aggregator.combined_world import World, a_record, an_epoch

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.pace import PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN, pause_seconds
+from aggregator.pulling.pace import PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN, pause_seconds
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))

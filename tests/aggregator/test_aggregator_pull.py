@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.apply import select
-from aggregator.opening import Opened
-from aggregator.pace import PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN
-from aggregator.safe import Replica, Safe
+from aggregator.opening.batches import Opened
+from aggregator.pulling.pace import PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN
+from aggregator.pulling.safe import Replica, Safe
+from aggregator.pulling.select import select
 from milepost.batch import first_chain
 from milepost.errors import UnavailableError
 from milepost.litestream import Litestream

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.app import build_app
-from aggregator.puller import Puller
+from aggregator.pulling.puller import Puller
 from aggregator.query.params import Place, read_question, rfc3339, write_cursor
 from milepost.errors import RejectedError
 from milepost.record import Record

@@ -7,7 +7,7 @@ soon as the key server's signed list no longer names its epoch.
 import asyncio
 from collections.abc import Iterable
 
-from aggregator.opening import Key, NoKey, RecordKey
+from aggregator.opening.batches import Key, NoKey, RecordKey
 from milepost.batch import KEY_ID_BYTES, hex_bytes
 from milepost.client import Client
 from milepost.clock import Clock

@@ -3,8 +3,8 @@
 import asyncio
 
 from aggregator import metrics
-from aggregator.keyring import Keyring
-from aggregator.opening import NoKey, open_batches
+from aggregator.opening.batches import NoKey, open_batches
+from aggregator.opening.keyring import Keyring
 from aggregator.store import Store
 from milepost.errors import ServiceError
 from milepost.logs import get_log

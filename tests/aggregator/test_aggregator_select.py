@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.apply import RECORDS_PER_ANSWER_MAX, select
+from aggregator.pulling.select import RECORDS_PER_ANSWER_MAX, select
 from milepost.batch import Batch
 from milepost.record import RECORDS_MAX
 from milepost.vocabulary import Chain, Seq, StreamId

@@ -4,8 +4,8 @@ import asyncio
 from collections import Counter
 
 from aggregator import metrics
-from aggregator.keyring import Keyring
-from aggregator.opening import epochs_of, open_batches
+from aggregator.opening.batches import epochs_of, open_batches
+from aggregator.opening.keyring import Keyring
 from aggregator.store import Store
 from milepost.logs import get_log
 

@@ -1,23 +1,17 @@
-"""Pulling one source: ask, select, open, apply, and acknowledge what is safe.
+"""Pulling one source: ask, take in, and acknowledge what is safe.
 
 What holds after each step of `pull`:
 1. asked: nothing has changed; the source keeps everything not acknowledged;
-2. selected and opened: still nothing; dying here means asking again;
-3. applied: hits, tallies and cursors are durable together;
-4. asked again: the source hears how far it may forget.
+2. taken in: hits, tallies and cursors are durable together;
+3. asked again: the source hears how far it may forget.
 """
 
-import asyncio
-
 from aggregator import metrics
-from aggregator.apply import Selection, select
-from aggregator.keyring import Keyring
-from aggregator.lag import Progress, progress, seconds_since
-from aggregator.opening import Outcome, epochs_of, open_batches
-from aggregator.pace import pause_seconds
-from aggregator.safe import Safe
+from aggregator.pulling.intake import Intake
+from aggregator.pulling.lag import Progress, progress, seconds_since
+from aggregator.pulling.pace import pause_seconds
+from aggregator.pulling.safe import Safe
 from aggregator.store import Store
-from milepost.batch import Batch
 from milepost.client import Client
 from milepost.clock import Clock, Entropy
 from milepost.errors import ServiceError
@@ -41,7 +35,7 @@ class Puller:
         client: Client,
         *,
         store: Store,
-        keyring: Keyring,
+        intake: Intake,
         safe: Safe,
         clock: Clock,
         entropy: Entropy,
@@ -54,13 +48,12 @@ class Puller:
         self.progress: dict[StreamId, Progress] = {}
         self._client = client
         self._store = store
-        self._keyring = keyring
+        self._intake = intake
         self._safe = safe
         self._clock = clock
         self._entropy = entropy
         self._failures = 0
         self._streams: frozenset[StreamId] | None = None  # None: ask the database
-        self._announced: object = None
         self._started = clock.now()
         metrics.SUCCESS_AGE.labels(self.url).set_function(self.silent_seconds)
 
@@ -92,17 +85,13 @@ class Puller:
         """Take one answer in; tell whether it is worth asking again at once."""
         asked_ms = self._clock.now()
         answer = await self._ask()
-        known = await self._store.cursors(
-            {head.id for head in answer.streams} | {each.header.stream for each in answer.batches}
-        )
         self._streams = frozenset(head.id for head in answer.streams)
-        selection = select(known, answer)
-        await self._take(answer, selection)
-        self.progress = progress(self.progress, known, answer, selection, asked_ms)
+        taken = await self._intake.take(self.url, answer)
+        self.progress = progress(self.progress, taken.known, answer, taken.selection, asked_ms)
         now = self._clock.now()
         self.last_asked, self.last_success, self.last_error = asked_ms, now, None
         self.unreadable = answer.unreadable
-        return bool(selection.fresh) or now - asked_ms >= EARLY_MS
+        return bool(taken.selection.fresh) or now - asked_ms >= EARLY_MS
 
     async def _ask(self) -> PullAnswer:
         if self._streams is None:
@@ -119,23 +108,3 @@ class Puller:
         )
         told = await self._client.post("/v1/pull", request.to_json(), wait_seconds=WAIT_MS / 1000)
         return parse_answer(told)
-
-    async def _take(self, answer: PullAnswer, selection: Selection) -> None:
-        announced = (answer.region, answer.machine, answer.lives, answer.streams, selection.faults)
-        if not selection.fresh and announced == self._announced:
-            return  # nothing that is not in the database already
-        for stream, fault in selection.faults.items():
-            metrics.REFUSALS.inc()
-            log.warning("stream.refused", source=self.url, stream=stream.hex(), reason=fault)
-        outcomes = await self._open(selection.fresh)
-        with metrics.APPLY_SECONDS.time():
-            done = await self._store.apply(self.url, answer, selection, outcomes, self._clock.now())
-        self._announced = announced
-        metrics.count_applied(done)
-
-    async def _open(self, batches: tuple[Batch, ...]) -> list[Outcome]:
-        if not batches:
-            return []
-        keys = await self._keyring.keys(epochs_of(batches))
-        with metrics.OPEN_SECONDS.time():
-            return await asyncio.to_thread(open_batches, batches, keys)

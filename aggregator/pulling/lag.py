@@ -11,7 +11,7 @@ Rules of this file:
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aggregator.apply import Selection
+from aggregator.pulling.select import Selection
 from milepost.vocabulary import Millis, Seq, StreamId
 from milepost.wire import Cursor, PullAnswer
 

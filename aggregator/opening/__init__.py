@@ -1,0 +1,1 @@
+"""Opening: sealed batches and the keys that it takes to read them."""
