@@ -175,7 +175,8 @@ CREATE TABLE change (           -- never updated; the newest row is never delete
 -- Every region's hits in one place.  Written by the aggregator alone, one
 -- transaction per pulled answer: rows, tallies and cursors move together.
 CREATE TABLE meta (             -- one row, written when the database is made
-    generation INTEGER NOT NULL  -- milliseconds when it was made or restored
+    generation INTEGER NOT NULL,  -- milliseconds when it was made or restored
+    holder     BLOB    NOT NULL   -- the process that took it last: no other may write
 ) STRICT;
 
 -- One machine that is pulled from.  Born with its first answer.

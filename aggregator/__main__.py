@@ -8,6 +8,7 @@ from typing import Any
 
 from aggregator.app import build_app
 from aggregator.config import Config
+from aggregator.fencing.fence import MARK_SECONDS, Fence
 from aggregator.hashes.asking import HashAsker
 from aggregator.hashes.store import HashStore
 from aggregator.opening.keyring import Keyring
@@ -39,7 +40,8 @@ async def main(config: Config) -> None:
         tokens = TokenBook.load(config.tokens_file)
         litestream = _litestream(config)
         writer, readers = await _open_database(stack, config)
-        store = await Store.open(writer, readers, clock.now())
+        fence = await _claim(config, writer, readers, clock)
+        store = Store(writer, readers)
         session = await stack.enter_async_context(new_session())
         keys_client = Client(session, config.keys_url, config.token)
         keyring = Keyring(keys_client, config.keys_identity, clock)
@@ -49,6 +51,7 @@ async def main(config: Config) -> None:
             Puller(
                 Client(session, url, config.token),
                 store=store,
+                fence=fence,
                 intake=intake,
                 safe=safe,
                 clock=clock,
@@ -73,7 +76,11 @@ async def main(config: Config) -> None:
             entropy=system_entropy,
         )
         await listen(stack, app, config.private)
-        loops = [schedule.run(), repeat(clock, KEYS_SECONDS, "keys", keyring.watch)]
+        loops = [
+            schedule.run(),
+            repeat(clock, KEYS_SECONDS, "keys", keyring.watch),
+            repeat(clock, MARK_SECONDS, "mark", fence.mark),
+        ]
         await run_until_told([*loops, *_replication(litestream, safe, clock)])
 
 
@@ -108,6 +115,17 @@ async def _open_database(
     for close in closing:
         stack.push_async_callback(close)
     return writer, readers
+
+
+async def _claim(config: Config, writer: Writer, readers: Readers, clock: SystemClock) -> Fence:
+    return await Fence.claim(
+        config.database,
+        writer,
+        readers,
+        machine=config.machine,
+        clock=clock,
+        entropy=system_entropy,
+    )
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def unready(keyring: Keyring, pullers: Sequence[Puller]) -> Reasons:
     reasons = {
         each.url: each.last_error or "has not answered since the start"
         for each in pullers
-        if each.last_success is None
+        if each.last_success is None or each.superseded
     }
     if keyring.missing:
         reasons["key_server"] = keyring.missing

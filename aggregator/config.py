@@ -14,6 +14,7 @@ class Config:
     """What the aggregator needs to know.  Meanings and limits stand in milepost.settings."""
 
     data: Path
+    machine: str
     private: tuple[Listener, ...]
     tokens_file: Path
     token: Secret
@@ -30,6 +31,7 @@ class Config:
             socket, replica_url = read.replication()
             return cls(
                 data=read.path("DATA").absolute(),
+                machine=read.text("MACHINE"),
                 private=read.listeners("PRIVATE_LISTEN"),
                 tokens_file=read.path("TOKENS_FILE"),
                 token=read.secret("TOKEN"),

@@ -21,15 +21,11 @@ from milepost.database import Readers, Writer
 from milepost.sqlite import Connection
 from milepost.vocabulary import (
     Epoch,
-    Generation,
     LifeId,
     Millis,
     StreamId,
 )
 from milepost.wire import STREAMS_MAX, Cursor, PullAnswer
-
-GENERATION = "SELECT generation FROM meta"
-BEGIN_GENERATION = "INSERT INTO meta (generation) VALUES (?)"
 
 TEXTS_REMEMBERED_MAX = 50_000
 
@@ -48,18 +44,12 @@ class Count:
 class Store:
     """The combined database as the pulling side sees it."""
 
-    def __init__(self, writer: Writer, readers: Readers, generation: Generation) -> None:
+    def __init__(self, writer: Writer, readers: Readers) -> None:
         self._writer = writer
         self._readers = readers
         self._texts = TextCache(TEXTS_REMEMBERED_MAX)
         self._one_at_a_time = asyncio.Lock()
-        self.generation = generation
         self.commits = 0  # rises when something was made durable
-
-    @classmethod
-    async def open(cls, writer: Writer, readers: Readers, now: Millis) -> "Store":
-        """Return the store; give a database that was just made its generation."""
-        return cls(writer, readers, await writer.transact(lambda db: _generation(db, now)))
 
     async def cursors_of(self, source: str) -> dict[StreamId, Cursor]:
         """Return how far the streams are applied that *source* announced last."""
@@ -153,11 +143,3 @@ class Store:
             self._texts.remember(learned)
             self.commits += 1
         return result
-
-
-def _generation(db: Connection, now: Millis) -> Generation:
-    row = db.execute(GENERATION).fetchone()
-    if row is None:
-        db.execute(BEGIN_GENERATION, (now,))
-        return Generation(now)
-    return Generation(row[0])

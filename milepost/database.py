@@ -90,6 +90,11 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
         self._checkpoints = checkpoints
         self._commits = 0
+        self._checks: list[Callable[[sqlite.Connection], None]] = []
+
+    def require(self, check: Callable[[sqlite.Connection], None]) -> None:
+        """Begin every transaction from now on with *check*, which raises if it must not be."""
+        self._checks.append(check)
 
     async def transact(self, work: Callable[[sqlite.Connection], T]) -> T:
         """Run *work* in one transaction and return what it returned, durable.
@@ -101,6 +106,8 @@ class Writer:
     def _run(self, work: Callable[[sqlite.Connection], T]) -> T:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
+            for check in self._checks:
+                check(self._connection)
             result = work(self._connection)
             self._connection.execute("COMMIT")
         except sqlite.IntegrityError:

@@ -105,6 +105,7 @@ class StreamHead:
     last_seq: Seq
     last_chain: Chain
     records: int
+    acknowledged: bool = False  # it is closed, and its end was acknowledged to this source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +149,7 @@ class PullAnswer:
                     "last_seq": head.last_seq,
                     "last_chain": head.last_chain.hex(),
                     "records": head.records,
+                    "acknowledged": head.acknowledged,
                 }
                 for head in self.streams
             ],
@@ -249,6 +251,7 @@ def _head(value: Any) -> StreamHead:
         last_seq=Seq(_integer(told.get("last_seq"), "last_seq")),
         last_chain=_chain(told.get("last_chain")),
         records=_integer(told.get("records"), "records"),
+        acknowledged=told.get("acknowledged") is True,
     )
 
 

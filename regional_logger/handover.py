@@ -8,7 +8,7 @@ harmless: reading changes nothing, and acknowledging is only ever repeated.
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from milepost import __version__
 from milepost.batch import Batch, first_chain
@@ -124,7 +124,10 @@ class Handover:
             machine=self._source.machine,
             version=__version__,
             lives=contents.lives,
-            streams=contents.heads,
+            streams=tuple(
+                replace(head, acknowledged=self._readers.is_acknowledged(head.id))
+                for head in contents.heads
+            ),
             batches=tuple(found.batches),
             forks=tuple(found.forks),
             unreadable=(*contents.unreadable, *found.unreadable),

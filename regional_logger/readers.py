@@ -109,8 +109,15 @@ class ReaderBook:
             if not life.alive and life.id in request.ended:
                 self._mark(life.id)
 
+    def is_acknowledged(self, what: bytes) -> bool:
+        """Tell whether that stream's end, or that life's, was acknowledged in this generation."""
+        return self._mark_of(what).exists()
+
+    def _mark_of(self, what: bytes) -> Path:
+        return self._folder / f"{what.hex()}{ACKNOWLEDGED_SUFFIX}"
+
     def _mark(self, what: bytes) -> None:
-        mark = self._folder / f"{what.hex()}{ACKNOWLEDGED_SUFFIX}"
+        mark = self._mark_of(what)
         if mark.exists():
             return
         try:

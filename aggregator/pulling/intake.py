@@ -6,7 +6,6 @@ What holds after each step of `take`:
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aggregator import metrics
@@ -27,7 +26,7 @@ log = get_log(__name__)
 class Taken:
     """What was known of the announced streams, and what has been applied."""
 
-    known: Mapping[StreamId, Cursor]
+    known: dict[StreamId, Cursor]
     selection: Selection
 
 

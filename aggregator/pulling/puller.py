@@ -7,14 +7,16 @@ What holds after each step of `pull`:
 """
 
 from aggregator import metrics
+from aggregator.fencing.fence import Fence
 from aggregator.pulling.intake import Intake
 from aggregator.pulling.lag import Progress, progress, seconds_since
 from aggregator.pulling.pace import pause_seconds
 from aggregator.pulling.safe import Safe
+from aggregator.pulling.select import forgotten
 from aggregator.store import Store
 from milepost.client import Client
 from milepost.clock import Clock, Entropy
-from milepost.errors import ServiceError
+from milepost.errors import ConflictError, ServiceError
 from milepost.logs import get_log
 from milepost.vocabulary import Millis, StreamId
 from milepost.wire import PullAnswer, PullRequest, parse_answer
@@ -35,6 +37,7 @@ class Puller:
         client: Client,
         *,
         store: Store,
+        fence: Fence,
         intake: Intake,
         safe: Safe,
         clock: Clock,
@@ -44,10 +47,12 @@ class Puller:
         self.last_success: Millis | None = None
         self.last_asked: Millis | None = None  # when the last answer that is applied was asked for
         self.last_error: str | None = "has not answered since the start"
+        self.superseded = False  # a newer aggregator pulls from here, and this one may not
         self.unreadable: tuple[str, ...] = ()
         self.progress: dict[StreamId, Progress] = {}
         self._client = client
         self._store = store
+        self._fence = fence
         self._intake = intake
         self._safe = safe
         self._clock = clock
@@ -68,6 +73,7 @@ class Puller:
         except ServiceError as error:
             self._failures += 1
             self.last_error = str(error)
+            self.superseded = isinstance(error, ConflictError)
             metrics.PULL_ERRORS.labels(self.url).inc()
             log.warning(
                 "pull.failed",
@@ -83,13 +89,16 @@ class Puller:
 
     async def pull(self) -> bool:
         """Take one answer in; tell whether it is worth asking again at once."""
-        asked_ms = self._clock.now()
+        asked_ms, generation = self._clock.now(), self._fence.generation
         answer = await self._ask()
         self._streams = frozenset(head.id for head in answer.streams)
         taken = await self._intake.take(self.url, answer)
         self.progress = progress(self.progress, taken.known, answer, taken.selection, asked_ms)
+        if forgotten(answer, taken.known | taken.selection.after):
+            await self._fence.rise(generation, f"{self.url} was told of more than is known here")
         now = self._clock.now()
         self.last_asked, self.last_success, self.last_error = asked_ms, now, None
+        self.superseded = False
         self.unreadable = answer.unreadable
         return bool(taken.selection.fresh) or now - asked_ms >= EARLY_MS
 
@@ -100,7 +109,7 @@ class Puller:
             cursors = await self._store.cursors(self._streams)
         request = PullRequest(
             reader=READER,
-            generation=self._store.generation,
+            generation=self._fence.generation,
             cursors=cursors,
             acknowledged=self._safe.of(cursors),
             ended=self._safe.ended(await self._store.ended_of(self.url)),

@@ -28,7 +28,7 @@ class Selection:
 
     fresh: tuple[Batch, ...]
     before: Mapping[StreamId, Cursor]
-    after: Mapping[StreamId, Cursor]
+    after: dict[StreamId, Cursor]
     faults: Mapping[StreamId, str] = field(default_factory=dict)
 
 
@@ -63,6 +63,18 @@ def select(cursors: Mapping[StreamId, Cursor], answer: PullAnswer) -> Selection:
         after[stream] = Cursor(batch.header.seq, batch.chain)
         fresh.append(batch)
     return Selection(fresh=tuple(fresh), before=before, after=after, faults=faults)
+
+
+def forgotten(answer: PullAnswer, known: Mapping[StreamId, Cursor]) -> list[StreamId]:
+    """Return the streams whose end was acknowledged, and that is not *known* any more.
+
+    Who acknowledged it was this database before it was restored to an earlier moment.
+    """
+    return [
+        head.id
+        for head in answer.streams
+        if head.acknowledged and known.get(head.id) != (head.last_seq, head.last_chain)
+    ]
 
 
 def _fault(batch: Batch, at: Cursor) -> str:

@@ -16,6 +16,7 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from aggregator.fencing.fence import Fence
 from aggregator.hashes.asking import HashAsker
 from aggregator.hashes.store import HashStore
 from aggregator.opening.keyring import Keyring
@@ -200,6 +201,8 @@ class Edge:
         self.fault: Any = None  # told instead of an answer; with "detail": as a 409
         self.limit = 1_000
         self.holds = False
+        self.closed = False
+        self.acknowledged: set[StreamId] = set()
         self.news = asyncio.Event()
         self.url = ""
 
@@ -226,7 +229,14 @@ class Edge:
                 )
                 for stream in self.streams
             ),
-            streams=tuple(stream.head() for stream in self.streams),
+            streams=tuple(
+                replace(
+                    stream.head(),
+                    open=not self.closed,
+                    acknowledged=stream.id in self.acknowledged,
+                )
+                for stream in self.streams
+            ),
             batches=tuple(batches[: self.limit]),
             forks=tuple(stream for stream, each in found.items() if each is None),
             unreadable=(),
@@ -348,7 +358,15 @@ class World:
         self._opened.push_async_callback(self.writer.close)
         self.readers = await Readers.open(self.path, 2)
         self._opened.push_async_callback(self.readers.close)
-        self.store = await Store.open(self.writer, self.readers, self.clock.now())
+        self.fence = await Fence.claim(
+            self.path,
+            self.writer,
+            self.readers,
+            machine="here",
+            clock=self.clock,
+            entropy=self.keys.chance.randbytes,
+        )
+        self.store = Store(self.writer, self.readers)
         self.keyring = self.new_keyring(self.keys.identity)
         self.late = LateOpener(self.store, self.keyring)
         self.safe = Safe(self.store, None)
@@ -388,6 +406,7 @@ class World:
         return Puller(
             Client(self._session, edge.url, Secret(TOKEN)),
             store=self.store,
+            fence=self.fence,
             intake=Intake(self.store, self.keyring, self.clock),
             safe=self.safe,
             clock=self.clock,

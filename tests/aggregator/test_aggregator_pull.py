@@ -238,7 +238,11 @@ async def test_a_source_that_refuses_is_reported_and_kept(world: World) -> None:
     await puller.step()
 
     assert puller.last_error == "a newer database reads here"
+    assert puller.superseded
     assert await world.one("SELECT count(*) FROM stream") == 0
+    edge.fault = None
+    await puller.step()
+    assert not puller.superseded
 
 
 async def test_a_broken_stream_does_not_make_the_pulling_spin(world: World) -> None:

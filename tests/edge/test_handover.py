@@ -238,12 +238,15 @@ async def test_a_new_generation_has_everything_acknowledged_again(
     await edge.journal.close()
     (head,) = (await edge.pull()).streams
     end = {head.id: Cursor(head.last_seq, head.last_chain)}
-    await edge.pull(acknowledged=end)
+    (told,) = (await edge.pull(acknowledged=end)).streams
     assert f"{head.id.hex()}.acknowledged" in names(tmp_path)
+    assert not head.acknowledged
+    assert told.acknowledged
 
-    await edge.pull(generation=2)
+    (told,) = (await edge.pull(generation=2)).streams
 
     assert f"{head.id.hex()}.acknowledged" not in names(tmp_path)
+    assert not told.acknowledged
 
 
 async def test_what_was_never_begun_is_removed_at_start(

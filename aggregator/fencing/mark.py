@@ -1,0 +1,62 @@
+"""The mark: a small file beside the combined database, and never replicated with it."""
+
+import os
+from pathlib import Path
+
+import orjson
+
+from aggregator.fencing.rules import Mark
+from milepost.logs import get_log
+from milepost.vocabulary import Generation
+
+log = get_log(__name__)
+
+SUFFIX = ".mark"
+
+
+def mark_path(database: Path) -> Path:
+    """Return where the mark of *database* lies."""
+    return database.with_suffix(SUFFIX)
+
+
+def file_number(database: Path) -> int:
+    """Return what the file system calls *database*: a copy of it has another number."""
+    return database.stat().st_ino
+
+
+def read_mark(database: Path) -> Mark | None:
+    """Return the mark of *database*; None if there is none that can be read."""
+    try:
+        told = orjson.loads(mark_path(database).read_bytes())
+        return Mark(
+            generation=Generation(int(told["generation"])),
+            machine=str(told["machine"]),
+            file=int(told["file"]),
+            applied=int(told["applied"]),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        log.warning("mark.unreadable", reason=type(error).__name__)
+        return None
+
+
+def write_mark(database: Path, mark: Mark) -> None:
+    """Put *mark* in the place of the one before, whole or not at all."""
+    path = mark_path(database)
+    draft = path.with_suffix(".mark.tmp")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(
+            orjson.dumps(
+                {
+                    "generation": mark.generation,
+                    "machine": mark.machine,
+                    "file": mark.file,
+                    "applied": mark.applied,
+                }
+            )
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
