@@ -91,18 +91,18 @@ class Puller:
         now = self._clock.now()
         self.last_asked, self.last_success, self.last_error = asked_ms, now, None
         self.unreadable = answer.unreadable
-        return bool(taken.selection.fresh) or now - asked_ms >= EARLY_MS
+        return taken.selection.moves or now - asked_ms >= EARLY_MS
 
     async def _ask(self) -> PullAnswer:
         if self._streams is None:
-            cursors = await self._store.cursors_of(self.url)
+            standings = await self._store.standings_of(self.url)
         else:  # whoever else may have brought the same streams meanwhile
-            cursors = await self._store.cursors(self._streams)
+            standings = await self._store.standings(self._streams)
         request = PullRequest(
             reader=READER,
             generation=self._store.generation,
-            cursors=cursors,
-            acknowledged=self._safe.of(cursors),
+            cursors={stream: each.place(self.url) for stream, each in standings.items()},
+            acknowledged=self._safe.of(self.url, standings),
             ended=self._safe.ended(await self._store.ended_of(self.url)),
             wait_ms=WAIT_MS,
         )
