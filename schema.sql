@@ -185,7 +185,8 @@ CREATE TABLE source (
     region          TEXT    NOT NULL,
     machine         TEXT    NOT NULL,
     version         TEXT    NOT NULL,
-    last_success_ms INTEGER NOT NULL  -- of the last answer that changed something here
+    last_success_ms INTEGER NOT NULL,  -- of the last answer that changed something here
+    abandoned_ms    INTEGER            -- when it was written off by hand; NULL: it was not
 ) STRICT, WITHOUT ROWID;
 
 -- One stream, from its first announcement on; kept when its file has been retired.
@@ -202,7 +203,22 @@ CREATE TABLE stream (
     records      INTEGER NOT NULL,   -- in the batches up to the cursor
     last_seq     INTEGER NOT NULL,   -- the most that was ever announced
     last_records INTEGER NOT NULL,
-    fault        TEXT                -- why nothing more is taken; NULL: all is well
+    fault        TEXT,               -- why nothing more is taken; NULL: all is well
+    file_seq     INTEGER NOT NULL,   -- from here: what its file was last announced to hold
+    last_chain   BLOB    NOT NULL CHECK (length(last_chain) = 32),
+    file_records INTEGER NOT NULL,
+    -- The branch: how far the history is applied that a file has beside the one up to
+    -- the cursor.  All NULL: there is none.
+    branch_seq     INTEGER,
+    branch_chain   BLOB    CHECK (length(branch_chain) = 32),
+    branch_records INTEGER,
+    branch_source  TEXT,             -- the url whose file has it
+    forks        INTEGER NOT NULL DEFAULT 0,  -- how often a branch was begun
+    forked_ms    INTEGER,            -- when the last one was; NULL: never
+    abandoned_ms INTEGER,            -- when its rest was written off by hand; NULL: it was not
+    CHECK ((branch_seq IS NULL) = (branch_chain IS NULL)),
+    CHECK ((branch_seq IS NULL) = (branch_records IS NULL)),
+    CHECK ((branch_seq IS NULL) = (branch_source IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX stream_by_source ON stream (source, present);
@@ -263,6 +279,30 @@ CREATE TABLE set_aside_record (
     fields  TEXT    NOT NULL,  -- JSON: what was there, as text, cut
     PRIMARY KEY (batch, idx)
 ) STRICT, WITHOUT ROWID;
+
+-- Batches that are not what their writer wrote, each set aside alone.  Nobody vouches
+-- for what a row says: its batch id is not in `applied`, and its tally counts nowhere.
+-- A row goes when its batch comes as it was written.
+CREATE TABLE damaged (
+    stream    BLOB    NOT NULL CHECK (length(stream) = 16),
+    seq       INTEGER NOT NULL,
+    batch     BLOB    NOT NULL CHECK (length(batch) = 16),
+    count     INTEGER NOT NULL,  -- as it claims; at most what a batch can hold
+    epoch     INTEGER NOT NULL,
+    key       BLOB    NOT NULL,
+    first_ms  INTEGER NOT NULL,
+    last_ms   INTEGER NOT NULL,
+    tally     TEXT    NOT NULL,
+    records   BLOB    NOT NULL,
+    addresses BLOB    NOT NULL,
+    chain     BLOB    NOT NULL CHECK (length(chain) = 32),
+    before    BLOB    NOT NULL CHECK (length(before) = 32),  -- the chain value before it
+    reason    TEXT    NOT NULL,
+    at_ms     INTEGER NOT NULL,  -- when it was set aside
+    PRIMARY KEY (stream, seq, chain)  -- two histories of one stream may both be damaged there
+) STRICT;
+
+CREATE INDEX damaged_by_batch ON damaged (batch);
 
 -- Boxes with the addresses of records that have no visitor hash yet.
 CREATE TABLE address_box (
@@ -346,3 +386,8 @@ SELECT lower(hex(batch)) AS batch, stream, seq, applied.epoch AS epoch, count, r
 CREATE VIEW set_aside_records AS
 SELECT lower(hex(set_aside_record.batch)) || ':' || idx AS id, stream, seq, reason, fields
   FROM set_aside_record JOIN applied USING (batch);
+
+CREATE VIEW damaged_batches AS
+SELECT lower(hex(stream)) AS stream, seq, lower(hex(batch)) AS batch, count, reason,
+       strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS time
+  FROM damaged;

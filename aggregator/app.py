@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from aggregator.abandoning.handlers import add_abandoning
 from aggregator.draining.handlers import add_draining
 from aggregator.opening.keyring import Keyring
 from aggregator.opening.retry import Retrier
@@ -33,6 +34,7 @@ def build_app(
     add_health(app, lambda: unready(keyring, pullers))
     add_queries(app, readers, store, pullers, clock)
     add_draining(app, readers, keyring, pullers, clock)
+    add_abandoning(app, readers, store, pullers, clock)
     add_set_aside(app, readers, store, Retrier(store, keyring))
     return app
 

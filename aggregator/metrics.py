@@ -7,16 +7,24 @@ from prometheus_client import Counter, Gauge, Histogram
 HITS = Counter("milepost_hits_applied_total", "Hits put into the combined database")
 BATCHES = Counter(
     "milepost_batches_applied_total",
-    "Batches applied, by what became of them; repeated: its id was there already",
+    "Batches applied, by what became of them; repeated: its id was there already; "
+    "damaged: not as it was written, set aside alone",
     ["outcome"],
 )
 WAITING = Gauge("milepost_batches_waiting", "Batches that wait sealed for their key")
-SET_ASIDE = Gauge("milepost_batches_set_aside", "Batches that cannot be read, kept with a reason")
+SET_ASIDE = Gauge(
+    "milepost_batches_set_aside", "Batches that are damaged or cannot be read, kept with a reason"
+)
 RECORDS_SET_ASIDE = Gauge(
-    "milepost_records_set_aside", "Records set aside: in batches that cannot be read, and alone"
+    "milepost_records_set_aside",
+    "Records set aside: in batches that are damaged or cannot be read, and alone",
 )
 REFUSALS = Counter(
     "milepost_streams_refused_total", "Times that the rest of a stream in an answer was refused"
+)
+FORKS = Counter(
+    "milepost_streams_forked_total",
+    "Times that a stream's file was found to have another history, and was read anew",
 )
 PULL_ERRORS = Counter("milepost_pull_errors_total", "Pulls that failed", ["source"])
 SUCCESS_AGE = Gauge(

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from aggregator.abandoning import store as abandoned
 from aggregator.hits.interning import TextCache
 from aggregator.hits.store import HitWriter
 from aggregator.opening import store as sealed
 from aggregator.opening.batches import Outcome
 from aggregator.pulling import store as pulled
 from aggregator.pulling.select import Selection
+from aggregator.pulling.standing import Standing
 from milepost.batch import Batch
 from milepost.database import Readers, Writer
 from milepost.sqlite import Connection
@@ -25,7 +27,7 @@ from milepost.vocabulary import (
     Millis,
     StreamId,
 )
-from milepost.wire import STREAMS_MAX, Cursor, PullAnswer
+from milepost.wire import STREAMS_MAX, PullAnswer
 
 TEXTS_REMEMBERED_MAX = 50_000
 
@@ -51,11 +53,10 @@ class Store:
         self._one_at_a_time = asyncio.Lock()
         self.commits = 0  # rises when something was made durable
 
-    async def cursors_of(self, source: str) -> dict[StreamId, Cursor]:
-        """Return how far the streams are applied that *source* announced last."""
-        return pulled.cursors_from(
-            await self._readers.rows(pulled.CURSORS_OF_SOURCE, (source, STREAMS_MAX))
-        )
+    async def standings_of(self, source: str) -> dict[StreamId, Standing]:
+        """Return where the streams stand that *source* announced last."""
+        rows = await self._readers.rows(pulled.STANDINGS_OF_SOURCE, (source, STREAMS_MAX))
+        return pulled.standings_from(rows)
 
     async def ended_of(self, source: str) -> frozenset[LifeId]:
         """Return the lives that *source* told last of, and whose last counts are stored."""
@@ -65,15 +66,17 @@ class Store:
         """Return the ended lives that some source still tells of."""
         return pulled.lives_from(await self._readers.rows(pulled.LIVES_ENDED))
 
-    async def cursors_present(self) -> dict[StreamId, Cursor]:
-        """Return how far every stream is applied that some source still has."""
-        return pulled.cursors_from(await self._readers.rows(pulled.CURSORS_PRESENT))
+    async def standings_present(self) -> dict[StreamId, Standing]:
+        """Return where every stream stands that some source still has."""
+        return pulled.standings_from(await self._readers.rows(pulled.STANDINGS_PRESENT))
 
-    async def cursors(self, streams: Iterable[StreamId]) -> dict[StreamId, Cursor]:
-        """Return how far those of *streams* are applied that are known."""
-        return pulled.cursors_from(
-            await self._readers.rows(pulled.CURSORS_NAMED, (pulled.hex_list(streams),))
-        )
+    async def standings(self, streams: Iterable[StreamId]) -> dict[StreamId, Standing]:
+        """Return where those of *streams* stand that are known, and what is damaged in them."""
+        named = pulled.hex_list(streams)
+        async with self._readers.snapshot() as db:
+            rows = list(await db.execute_fetchall(pulled.STANDINGS_NAMED, (named,)))
+            holes = list(await db.execute_fetchall(pulled.HOLES, (named, pulled.HOLES_MAX)))
+        return pulled.standings_from(rows, holes)
 
     async def apply(
         self,
@@ -90,8 +93,11 @@ class Store:
 
         def work(db: Connection, hits: HitWriter) -> Counter[str]:
             pulled.announce(db, source, answer, selection, now)
+            pulled.begin_branches(db, source, selection, now)
             done = Counter(sealed.apply_batch(db, hits, answer.region, each) for each in outcomes)
-            pulled.move_cursors(db, selection)
+            pulled.drop_damaged(db, selection.fresh)
+            done["damaged"] = pulled.put_damaged(db, selection.damaged, now)
+            pulled.move_cursors(db, source, selection)
             done["hits"] += hits.written
             return done
 
@@ -106,6 +112,14 @@ class Store:
             return done
 
         return await self._transact(work)
+
+    async def abandon_stream(self, stream: StreamId, now: Millis) -> None:
+        """Write the rest of *stream* off."""
+        await self._transact(lambda db, _hits: abandoned.abandon_stream(db, stream, now))
+
+    async def abandon_source(self, source: str, now: Millis) -> None:
+        """Write the rest of every stream of *source* off."""
+        await self._transact(lambda db, _hits: abandoned.abandon_source(db, source, now))
 
     async def waiting_epochs(self) -> list[Epoch]:
         """Return the epochs of the batches that wait for a key."""
@@ -129,8 +143,15 @@ class Store:
             bool(aside): Count(*rest) for aside, *rest in await self._readers.rows(sealed.SEALED)
         }
         (alone,) = await self._readers.row(sealed.SET_ASIDE_RECORDS) or (0,)
+        damaged = await self.count_damaged()
         aside = found.get(True, Count())
-        return found.get(False, Count()), Count(aside.batches, aside.records + alone)
+        return found.get(False, Count()), Count(
+            aside.batches + damaged.batches, aside.records + damaged.records + alone
+        )
+
+    async def count_damaged(self) -> Count:
+        """Return what is set aside because it is not as it was written, as it claims itself."""
+        return Count(*await self._readers.row(pulled.DAMAGED) or ())
 
     async def _transact(self, work: Callable[[Connection, HitWriter], T]) -> T:
         # One at a time, so that what a transaction learned is remembered before the next begins.

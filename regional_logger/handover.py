@@ -125,7 +125,7 @@ class Handover:
             version=__version__,
             lives=contents.lives,
             streams=tuple(
-                replace(head, acknowledged=self._readers.is_acknowledged(head.id))
+                replace(head, acknowledged=self._readers.is_acknowledged(head))
                 for head in contents.heads
             ),
             batches=tuple(found.batches),

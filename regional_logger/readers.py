@@ -6,10 +6,13 @@ acknowledge nothing, for what it knows is not what is safe.
 
 Acknowledgements of closed streams and ended lives are files beside them,
 `<id>.acknowledged`, so that they survive a restart; the file's time begins the
-time that is still kept.  A higher generation knows less than the one before it:
-everything that was acknowledged has to be acknowledged again.
+time that is still kept.  That of a stream says which end is meant: a file with
+another history may come to lie under the same name.  A higher generation knows
+less than the one before it: everything that was acknowledged has to be
+acknowledged again.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -46,6 +49,7 @@ class ReaderBook:
         self._folder = folder
         self._path = folder / FILE
         self._generations: dict[str, int] = {}
+        self._marked: dict[bytes, str] = {}
         self._damaged = False
         try:
             self._generations = dict(orjson.loads(self._path.read_bytes()))
@@ -78,6 +82,7 @@ class ReaderBook:
             msg = f"{READERS_MAX} readers are known here; remove {FILE} to begin anew"
             raise ConflictError(msg)
         self._generations[reader] = generation
+        self._marked.clear()
         try:
             for mark in self._folder.glob(f"*{ACKNOWLEDGED_SUFFIX}"):
                 mark.unlink()
@@ -104,25 +109,49 @@ class ReaderBook:
         for head in heads:
             told = request.acknowledged.get(head.id)
             if not head.open and told == (head.last_seq, head.last_chain):
-                self._mark(head.id)
+                self._mark(head.id, end_text(head))
         for life in lives:
             if not life.alive and life.id in request.ended:
                 self._mark(life.id)
 
-    def is_acknowledged(self, what: bytes) -> bool:
-        """Tell whether that stream's end, or that life's, was acknowledged in this generation."""
-        return self._mark_of(what).exists()
+    def is_acknowledged(self, head: StreamHead) -> bool:
+        """Tell whether this very end of a closed stream was acknowledged in this generation."""
+        if head.open:
+            return False
+        if head.id not in self._marked:
+            with contextlib.suppress(OSError, ValueError):
+                self._marked[head.id] = self._mark_of(head.id).read_text()
+        return self._marked.get(head.id) == end_text(head)
 
     def _mark_of(self, what: bytes) -> Path:
         return self._folder / f"{what.hex()}{ACKNOWLEDGED_SUFFIX}"
 
-    def _mark(self, what: bytes) -> None:
+    def _mark(self, what: bytes, end: str = "") -> None:
         mark = self._mark_of(what)
-        if mark.exists():
+        if self._marked.get(what) == end and mark.exists():
             return
         try:
-            mark.touch(mode=0o600)
-        except OSError as error:  # it will be acknowledged again
-            log.warning("acknowledgement.not_kept", reason=error.strerror)
+            if not mark.exists() or mark.read_text() != end:
+                _write_mark(mark, end)
+                log.info("acknowledgement.kept", id=what.hex())
+        except (OSError, ValueError) as error:  # it will be acknowledged again
+            log.warning("acknowledgement.not_kept", reason=type(error).__name__)
         else:
-            log.info("acknowledgement.kept", id=what.hex())
+            self._marked[what] = end
+
+
+def _write_mark(mark: Path, end: str) -> None:
+    descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        # On a full disk there is room for a name and none for bytes.  An empty mark stands for
+        # whatever lies there: what makes room must not need any.
+        with contextlib.suppress(OSError):
+            os.write(descriptor, end.encode())
+        os.utime(descriptor)  # the time that is still kept begins now, whatever was written
+    finally:
+        os.close(descriptor)
+
+
+def end_text(head: StreamHead) -> str:
+    """Return what a stream's mark says: which end was acknowledged."""
+    return f"{head.last_seq} {head.last_chain.hex()}"

@@ -17,6 +17,7 @@ from milepost.stream.meter import SUFFIX as METER_SUFFIX
 from milepost.stream.store import STREAM
 from milepost.vocabulary import LifeId, Millis
 from regional_logger import metrics
+from regional_logger.readers import end_text
 from regional_logger.shelf import Shelf
 from regional_logger.stream import remove_files
 
@@ -38,14 +39,19 @@ class Retirement:
         """
         keep_ms = 0 if early else self._keep_ms
         marks = due(self._shelf.folder, self._clock.now(), keep_ms)
-        gone = [await self._retire_stream(mark) for mark in marks]
+        ends = {head.id.hex(): end_text(head) for head in (await self._shelf.contents()).heads}
+        gone = [await self._retire_stream(mark, ends.get(mark.stem)) for mark in marks]
         heads = (await self._shelf.contents()).heads
         retire_meters(marks, {head.life for head in heads})
         return any(gone)
 
-    async def _retire_stream(self, mark: Path) -> bool:
+    async def _retire_stream(self, mark: Path, end: str | None) -> bool:
         path = mark.with_suffix(SUFFIX)
         if not _exists(path) or is_open(path):
+            return False
+        if end is not None and not _is_about(mark, end):
+            _forget(mark)
+            log.warning("acknowledgement.void", stream=path.stem)
             return False
         await self._shelf.forget(path)
         _unlink(path, mark)
@@ -101,6 +107,18 @@ def _is_stillborn(path: Path) -> bool:
 
 def _exists(path: Path) -> bool:
     return path.exists()
+
+
+def _forget(mark: Path) -> None:
+    mark.unlink(missing_ok=True)
+
+
+def _is_about(mark: Path, end: str) -> bool:
+    """Tell whether *mark* is about that *end*, or about whatever lies there."""
+    try:
+        return mark.read_text() in ("", end)
+    except (OSError, ValueError):
+        return False
 
 
 def _unlink(path: Path, mark: Path) -> None:

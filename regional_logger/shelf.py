@@ -21,7 +21,7 @@ from milepost.stream.files import SUFFIX, is_open, is_unborn, path_of
 from milepost.stream.meter import SUFFIX as METER_SUFFIX
 from milepost.stream.meter import read_meter
 from milepost.stream.reading import UNREADABLE, require_stream
-from milepost.stream.verify import intact
+from milepost.stream.verify import well_formed
 from milepost.vocabulary import Seq, StreamId
 from milepost.wire import Cursor, Life, StreamHead
 from regional_logger import metrics
@@ -30,6 +30,7 @@ log = get_log(__name__)
 
 READERS_OPEN_MAX = 32
 BATCHES_A_READ_MAX = 200
+LOOKS_MAX = 500  # at the counts of a file with a damaged page; two or three suffice for a whole one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Reading:
 
     batches: tuple[Batch, ...] = ()
     fork: bool = False  # the cursor is of another history
-    unreadable: bool = False  # behind these batches the file is damaged
+    unreadable: bool = False  # behind these batches is what is no batch, or cannot be read
 
 
 class Shelf:
@@ -92,23 +93,43 @@ class Shelf:
     async def read(self, stream: StreamId, after: Cursor, bytes_max: int) -> Reading:
         """Return what follows *after*: at least one batch if there is one, up to *bytes_max*.
 
-        What a damaged file still holds in order is handed over, and the rest never is.
+        A batch that is not as it was written is handed over as it is: the aggregator judges it.
+        What is no batch at all, and what comes behind it, never is.
         """
         path = self.path_of(stream)
         found: list[Batch] = []
         fault = ""
-        for rows_max in (BATCHES_A_READ_MAX, 1):  # what is damaged may hide what is before it
-            try:
-                if not await self._holds(stream, after):
-                    return Reading(fork=True)
-                found = await self._batches(stream, after.seq, rows_max, bytes_max)
-                break
-            except UNREADABLE as error:
-                fault = str(error)
-                await self.forget(path)
-        good, worse = await asyncio.to_thread(intact, found, after)
+        holds = False
+        try:
+            holds = await self._holds(stream, after)
+            if not holds:
+                return Reading(fork=True)
+            found = await self._batches(stream, after.seq, BATCHES_A_READ_MAX, bytes_max)
+        except UNREADABLE as error:
+            fault = str(error)
+            await self.forget(path)
+            if holds:  # where nobody can tell whose history it is, nothing follows
+                found = await self._one_by_one(stream, after.seq, bytes_max)
+        good, worse = await asyncio.to_thread(well_formed, found, after)
         self._judge(path.name, worse or fault)
         return Reading(batches=tuple(good), unreadable=bool(worse or fault))
+
+    async def _one_by_one(self, stream: StreamId, seq: Seq, bytes_max: int) -> list[Batch]:
+        """Return what can be read before the place that cannot: in a page it hides the others."""
+        found: list[Batch] = []
+        size = 0
+        while size < bytes_max and len(found) < BATCHES_A_READ_MAX:
+            try:
+                more = await self._batches(stream, seq, 1, bytes_max)
+            except UNREADABLE:
+                await self.forget(self.path_of(stream))
+                break
+            if not more or not _comes_after(more[0], seq):
+                break
+            found += more
+            seq = more[0].header.seq
+            size += _size(more[0])
+        return found
 
     def _judge(self, name: str, fault: str) -> None:
         if fault:
@@ -146,7 +167,7 @@ class Shelf:
         found: list[Batch] = []
         size = 0
         for batch in store.batches_from(stream, rows):
-            size += sum(map(_bytes_in, (batch.records, batch.addresses)))
+            size += _size(batch)
             if found and size > bytes_max:
                 break
             found.append(batch)
@@ -169,9 +190,9 @@ class Shelf:
         row = await readers.row(store.HEAD)
         if row is not None and row[0] != known.last_seq:
             end = store.end_from(row)
-            (more,) = await readers.row(store.RECORDS_AFTER, (known.last_seq, end.seq)) or (0,)
+            more = await _records(readers, known.last_seq, end.seq)
             known = replace(
-                known, last_seq=end.seq, last_chain=end.chain, records=known.records + int(more)
+                known, last_seq=end.seq, last_chain=end.chain, records=known.records + more
             )
         known = replace(known, open=still_open)
         self._heads[path] = known
@@ -211,6 +232,35 @@ async def _begin(path: Path, readers: Readers) -> StreamHead | None:
         last_chain=first_chain(about.stream),
         records=0,
     )
+
+
+async def _records(readers: Readers, after: Seq, upto: Seq) -> int:
+    """Return how many records the batches behind *after* tell of, but for those out of reach.
+
+    A page that cannot be read must not keep the rest of the file from being announced.
+    """
+    total, looks = 0, 0
+    ranges = [(int(after), int(upto))]
+    while ranges and looks < LOOKS_MAX:
+        first, last = ranges.pop()
+        looks += 1
+        try:
+            row = await readers.row(store.RECORDS_AFTER, (first, last))
+        except UNREADABLE:
+            middle = (first + last) // 2
+            ranges += [(first, middle), (middle, last)] if last - first > 1 else []
+        else:
+            total += int(row[0]) if row is not None else 0
+    return total
+
+
+def _size(batch: Batch) -> int:
+    return sum(map(_bytes_in, (batch.records, batch.addresses)))
+
+
+def _comes_after(batch: Batch, seq: Seq) -> bool:
+    # A damaged tree can lead from a row back to itself.
+    return type(batch.header.seq) is int and batch.header.seq > seq
 
 
 def _bytes_in(box: object) -> int:

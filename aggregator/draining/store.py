@@ -1,6 +1,7 @@
 """The SQL that finds what an epoch's record key is still needed for.  It only reads."""
 
 from aggregator.draining.rules import Behind
+from aggregator.pulling.store import BEHIND, RECORDS_BEHIND
 from aggregator.store import Count
 from milepost.database import Readers
 from milepost.vocabulary import Epoch, Millis, StreamId
@@ -10,11 +11,13 @@ SEALED_OF_EPOCH = """
      WHERE sealed.epoch = ? GROUP BY 1
 """
 # Also those that no source has any more: what they promised never came.  And those that are
-# there and were refused: a forked one may hold what nobody has seen.
-BEHIND = """
-    SELECT stream, source, max(last_records - records, 0), fault
+# there and were refused: a forked one may hold what nobody has seen.  Not those that a person
+# has written off.
+BEHIND_BEFORE = f"""
+    SELECT stream, source, {RECORDS_BEHIND}, fault
       FROM stream
-     WHERE (seq < last_seq OR (present = 1 AND fault IS NOT NULL)) AND created_ms < ?
+     WHERE abandoned_ms IS NULL
+       AND ({BEHIND} OR (present = 1 AND fault IS NOT NULL)) AND created_ms < ?
      ORDER BY created_ms
 """
 
@@ -28,5 +31,5 @@ async def find_sealed(readers: Readers, epoch: Epoch) -> tuple[Count, Count]:
 
 async def find_behind(readers: Readers, before: Millis) -> tuple[Behind, ...]:
     """Return the streams begun before that moment of which something announced is not applied."""
-    rows = await readers.rows(BEHIND, (before,))
+    rows = await readers.rows(BEHIND_BEFORE, (before,))
     return tuple(Behind(StreamId(row[0]), row[1], row[2], row[3]) for row in rows)

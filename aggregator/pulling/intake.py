@@ -6,28 +6,35 @@ What holds after each step of `take`:
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from aggregator import metrics
 from aggregator.opening.batches import Outcome, epochs_of, open_batches
 from aggregator.opening.keyring import Keyring
 from aggregator.pulling.select import Selection, select
+from aggregator.pulling.standing import is_forgotten, judge_forks
 from aggregator.store import Store
 from milepost.batch import Batch
 from milepost.clock import Clock
 from milepost.logs import get_log
+from milepost.stream.files import SUFFIX
 from milepost.vocabulary import StreamId
 from milepost.wire import Cursor, PullAnswer
 
 log = get_log(__name__)
 
 
+UNREADABLE = "its file cannot be read on from here"
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What was known of the announced streams, and what has been applied."""
 
-    known: dict[StreamId, Cursor]
+    known: Mapping[StreamId, Cursor]
     selection: Selection
+    forgotten: bool  # the source knows of more that was safe
 
 
 class Intake:
@@ -38,27 +45,53 @@ class Intake:
         self._keyring = keyring
         self._clock = clock
         self._announced: dict[str, object] = {}
+        self._faults: dict[str, Mapping[StreamId, str]] = {}
 
     async def take(self, source: str, answer: PullAnswer) -> Taken:
         """Apply what of *answer* follows the cursors, and note what *source* announced."""
-        known = await self._store.cursors(
+        known = await self._store.standings(
             {head.id for head in answer.streams} | {each.header.stream for each in answer.batches}
         )
-        selection = select(known, answer)
-        announced = (answer.region, answer.machine, answer.lives, answer.streams, selection.faults)
-        if selection.fresh or announced != self._announced.get(source):
+        places = {stream: each.place(source) for stream, each in known.items()}
+        holes = {stream: each.holes for stream, each in known.items() if each.holes}
+        selection = select(places, answer, holes)
+        begun, waiting = judge_forks(known, source, answer, self._clock.now())
+        faults = {**_unreadable(answer), **selection.faults, **waiting}
+        selection = replace(selection, faults=faults, begun=begun)
+        announced = (answer.region, answer.machine, answer.lives, answer.streams, faults)
+        if selection.moves or announced != self._announced.get(source):
             await self._apply(source, answer, selection)
             self._announced[source] = announced
-        return Taken(known, selection)
+        forgotten = is_forgotten(known, source, answer, selection.after)
+        return Taken(places, selection, forgotten)
 
     async def _apply(self, source: str, answer: PullAnswer, selection: Selection) -> None:
-        for stream, fault in selection.faults.items():
-            metrics.REFUSALS.inc()
-            log.warning("stream.refused", source=source, stream=stream.hex(), reason=fault)
+        self._tell(source, selection)
         outcomes = await self._open(selection.fresh)
         with metrics.APPLY_SECONDS.time():
             done = await self._store.apply(source, answer, selection, outcomes, self._clock.now())
         metrics.count_applied(done)
+        metrics.FORKS.inc(len(selection.begun))
+
+    def _tell(self, source: str, selection: Selection) -> None:
+        """Log what is wrong; a fault that goes on is told once."""
+        before = self._faults.get(source, {})
+        for stream, fault in selection.faults.items():
+            metrics.REFUSALS.inc()
+            if before.get(stream) != fault:
+                log.warning("stream.refused", source=source, stream=stream.hex(), reason=fault)
+        self._faults[source] = selection.faults
+        for stream in selection.begun:
+            log.warning("stream.forked", source=source, stream=stream.hex())
+        for each in selection.damaged:
+            header = each.batch.header
+            log.error(
+                "batch.damaged",
+                source=source,
+                stream=header.stream.hex(),
+                seq=header.seq,
+                reason=each.reason,
+            )
 
     async def _open(self, batches: tuple[Batch, ...]) -> list[Outcome]:
         if not batches:
@@ -66,3 +99,9 @@ class Intake:
         keys = await self._keyring.keys(epochs_of(batches))
         with metrics.OPEN_SECONDS.time():
             return await asyncio.to_thread(open_batches, batches, keys)
+
+
+def _unreadable(answer: PullAnswer) -> dict[StreamId, str]:
+    """Return the announced streams whose file *answer* names as unreadable."""
+    named = set(answer.unreadable)
+    return {head.id: UNREADABLE for head in answer.streams if f"{head.id.hex()}{SUFFIX}" in named}

@@ -12,7 +12,6 @@ from aggregator.pulling.intake import Intake
 from aggregator.pulling.lag import Progress, progress, seconds_since
 from aggregator.pulling.pace import pause_seconds
 from aggregator.pulling.safe import Safe
-from aggregator.pulling.select import forgotten
 from aggregator.store import Store
 from milepost.client import Client
 from milepost.clock import Clock, Entropy
@@ -94,24 +93,24 @@ class Puller:
         self._streams = frozenset(head.id for head in answer.streams)
         taken = await self._intake.take(self.url, answer)
         self.progress = progress(self.progress, taken.known, answer, taken.selection, asked_ms)
-        if forgotten(answer, taken.known | taken.selection.after):
+        if taken.forgotten:
             await self._fence.rise(generation, f"{self.url} was told of more than is known here")
         now = self._clock.now()
         self.last_asked, self.last_success, self.last_error = asked_ms, now, None
         self.superseded = False
         self.unreadable = answer.unreadable
-        return bool(taken.selection.fresh) or now - asked_ms >= EARLY_MS
+        return taken.selection.moves or now - asked_ms >= EARLY_MS
 
     async def _ask(self) -> PullAnswer:
         if self._streams is None:
-            cursors = await self._store.cursors_of(self.url)
+            standings = await self._store.standings_of(self.url)
         else:  # whoever else may have brought the same streams meanwhile
-            cursors = await self._store.cursors(self._streams)
+            standings = await self._store.standings(self._streams)
         request = PullRequest(
             reader=READER,
             generation=self._fence.generation,
-            cursors=cursors,
-            acknowledged=self._safe.of(cursors),
+            cursors={stream: each.place(self.url) for stream, each in standings.items()},
+            acknowledged=self._safe.of(self.url, standings),
             ended=self._safe.ended(await self._store.ended_of(self.url)),
             wait_ms=WAIT_MS,
         )

@@ -4,9 +4,11 @@ Without replication that is what is committed.  With it, it is what had been
 committed before a sync of the replica began, once that sync has succeeded.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from aggregator.pulling.standing import Standing
 from aggregator.store import Store
 from milepost.litestream import Litestream
 from milepost.vocabulary import LifeId, StreamId
@@ -44,21 +46,20 @@ class Replica:
 
 
 class Safe:
-    """The cursors that may be acknowledged."""
+    """What may be acknowledged: of a branch its own place, of what is abandoned its end."""
 
     def __init__(self, store: Store, copy: Copy | None) -> None:
         """Ask *store* what is committed, and have *copy* take it; None: no replication."""
         self._store = store
         self._copy = copy
         self._synced_commits = -1
-        self._cursors: dict[StreamId, Cursor] = {}
+        self._standings: dict[StreamId, Standing] = {}
         self._ended: frozenset[LifeId] = frozenset()
 
-    def of(self, committed: dict[StreamId, Cursor]) -> dict[StreamId, Cursor]:
-        """Return how far the *committed* streams may be acknowledged."""
-        if self._copy is None:
-            return committed
-        return {key: self._cursors[key] for key in committed if key in self._cursors}
+    def of(self, source: str, committed: Mapping[StreamId, Standing]) -> dict[StreamId, Cursor]:
+        """Return how far *source* may forget the *committed* streams."""
+        safe = committed if self._copy is None else self._standings
+        return {key: safe[key].acknowledged(source) for key in committed if key in safe}
 
     def ended(self, committed: frozenset[LifeId]) -> frozenset[LifeId]:
         """Return which of the *committed* ends of lives may be acknowledged."""
@@ -71,6 +72,7 @@ class Safe:
             return
         if self._copy.behind:  # asked to sync what it does not hold, litestream answers 404
             return
-        cursors, ended = await self._store.cursors_present(), await self._store.ended_present()
+        standings = await self._store.standings_present()
+        ended = await self._store.ended_present()
         await self._copy.sync()
-        self._cursors, self._ended, self._synced_commits = cursors, ended, commits
+        self._standings, self._ended, self._synced_commits = standings, ended, commits

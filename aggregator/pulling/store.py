@@ -1,48 +1,67 @@
 """The SQL of what sources tell, and of how far each stream has been applied."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 
-from aggregator.pulling.select import Selection, beginning
+from aggregator.pulling.select import Damaged, Selection
+from aggregator.pulling.standing import Hole, Standing, beginning
+from milepost.batch import Batch, first_chain
 from milepost.errors import UnavailableError
+from milepost.record import RECORDS_MAX
 from milepost.sqlite import Connection
 from milepost.vocabulary import Chain, LifeId, Millis, Seq, StreamId
 from milepost.wire import Cursor, Life, PullAnswer, StreamHead
 
-CURSORS_OF_SOURCE = """
-    SELECT stream, seq, chain FROM stream
-     WHERE source = ? AND present = 1 ORDER BY created_ms DESC LIMIT ?
+# The end of what is abandoned is acknowledged where the file cannot be pulled to it.
+STANDING = """
+    SELECT stream, seq, chain, branch_seq, branch_chain, branch_source, forks, forked_ms,
+           CASE WHEN abandoned_ms IS NOT NULL AND open = 0 AND fault IS NOT NULL
+                THEN file_seq END, last_chain
+      FROM stream
 """
-CURSORS_PRESENT = "SELECT stream, seq, chain FROM stream WHERE present = 1"
-CURSORS_NAMED = """
-    SELECT stream, seq, chain FROM stream
-     WHERE stream IN (SELECT unhex(value) FROM json_each(?))
+STANDINGS_OF_SOURCE = f"""
+    {STANDING} WHERE source = ? AND present = 1 ORDER BY created_ms DESC LIMIT ?
 """
+STANDINGS_PRESENT = f"{STANDING} WHERE present = 1"
+STANDINGS_NAMED = f"{STANDING} WHERE stream IN (SELECT unhex(value) FROM json_each(?))"
+HOLES = """
+    SELECT stream, seq, before FROM damaged
+     WHERE stream IN (SELECT unhex(value) FROM json_each(?)) LIMIT ?
+"""
+HOLES_MAX = 10_000  # beyond that no more are filled at a time
 
+# Whoever answers again is waited for again.
 PUT_SOURCE = """
     INSERT INTO source (url, region, machine, version, last_success_ms) VALUES (?, ?, ?, ?, ?)
         ON CONFLICT (url) DO UPDATE
        SET region = excluded.region, machine = excluded.machine,
-           version = excluded.version, last_success_ms = excluded.last_success_ms
+           version = excluded.version, last_success_ms = excluded.last_success_ms,
+           abandoned_ms = NULL
 """
 MARK_ABSENT = """
     UPDATE stream SET present = 0
      WHERE source = ? AND present = 1
        AND stream NOT IN (SELECT unhex(value) FROM json_each(?))
 """
-# What was announced once stays promised, also when a file comes back shorter.
+# What was announced once stays promised, also when a file comes back shorter.  A stream that
+# is written and pulled again after all is not abandoned any more: nobody knows what it will hold.
 PUT_STREAM = """
     INSERT INTO stream (stream, source, region, life, created_ms, open, present,
-                        seq, chain, records, last_seq, last_records, fault)
-    VALUES (?, ?, ?, ?, ?, ?, 1, 0, ?, 0, ?, ?, ?)
+                        seq, chain, records, last_seq, last_records, fault,
+                        file_seq, last_chain, file_records)
+    VALUES (?, ?, ?, ?, ?, ?, 1, 0, ?, 0, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (stream) DO UPDATE
        SET source = excluded.source, region = excluded.region, life = excluded.life,
            open = excluded.open, present = 1, fault = excluded.fault,
            last_seq = max(last_seq, excluded.last_seq),
-           last_records = max(last_records, excluded.last_records)
+           last_records = max(last_records, excluded.last_records),
+           file_seq = excluded.file_seq, last_chain = excluded.last_chain,
+           file_records = excluded.file_records,
+           abandoned_ms = CASE WHEN excluded.open AND excluded.fault IS NULL
+                               THEN NULL ELSE abandoned_ms END
 """
 MARK_LIVES_ABSENT = "UPDATE life SET present = 0 WHERE source = ? AND present = 1"
 PUT_LIFE = """
@@ -62,10 +81,54 @@ PUT_METER = """
            excluded = max(meter.excluded, excluded.excluded)
 """
 
+# A count out of a damaged row may be anything; a sum that overflowed would stop every answer.
+COUNT_MAX = (1 << 53) - 1
 MOVE_CURSOR = """
-    UPDATE stream SET seq = ?, chain = ?, records = records + ?
+    UPDATE stream SET seq = ?, chain = ?, records = min(records + ?, 9007199254740991)
      WHERE stream = ? AND seq = ? AND chain = ?
 """
+MOVE_BRANCH = """
+    UPDATE stream SET branch_seq = ?, branch_chain = ?,
+           branch_records = min(branch_records + ?, 9007199254740991)
+     WHERE stream = ? AND branch_seq = ? AND branch_chain = ? AND branch_source = ?
+"""
+BEGIN_BRANCH = """
+    UPDATE stream SET branch_seq = 0, branch_chain = ?, branch_records = 0, branch_source = ?,
+           forks = forks + 1, forked_ms = ?
+     WHERE stream = ?
+"""
+# Beyond the cursor, the branch is the history that goes on.
+TAKE_BRANCH = """
+    UPDATE stream SET seq = branch_seq, chain = branch_chain, records = branch_records
+     WHERE stream = ? AND branch_seq > seq
+"""
+END_BRANCH = """
+    UPDATE stream SET branch_seq = NULL, branch_chain = NULL, branch_records = NULL,
+           branch_source = NULL
+     WHERE stream = ? AND branch_seq = seq AND branch_chain = chain
+"""
+
+# Something is missing up to the end that was ever announced, or of the branch in its file.
+# For who asks about streams: conditions and sums over a row of `stream`.
+BEHIND = "(seq < last_seq OR (branch_source = source AND branch_seq < file_seq))"
+RECORDS_BEHIND = """
+    max(CASE WHEN seq < last_seq THEN last_records - records ELSE 0 END,
+        CASE WHEN branch_source = source AND branch_seq < file_seq
+             THEN file_records - branch_records ELSE 0 END, 0)
+"""
+
+HAS_DAMAGED = "SELECT EXISTS (SELECT 1 FROM damaged)"
+PUT_DAMAGED = """
+    INSERT INTO damaged (stream, seq, batch, count, epoch, key, first_ms, last_ms, tally, records,
+                         addresses, chain, before, reason, at_ms)
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
+     WHERE NOT EXISTS (SELECT 1 FROM applied WHERE batch = ?3)
+        ON CONFLICT DO NOTHING
+"""
+DAMAGED = "SELECT count(*), coalesce(sum(count), 0) FROM damaged"
+DAMAGED_AT = "SELECT chain, before FROM damaged WHERE stream = ? AND seq = ?"
+DROP_DAMAGED = "DELETE FROM damaged WHERE stream = ? AND seq = ? AND chain = ?"
+DROP_DAMAGED_BATCH = "DELETE FROM damaged WHERE batch = ?"
 
 
 def announce(
@@ -97,6 +160,9 @@ def _stream_row(
         head.last_seq,
         head.records,
         selection.faults.get(head.id),
+        head.last_seq,
+        head.last_chain,
+        head.records,
     )
 
 
@@ -104,23 +170,96 @@ def _life_row(source: str, region: str, life: Life) -> tuple[Any, ...]:
     return (life.id, source, region, life.worker, life.started_ms, life.alive)
 
 
-def move_cursors(db: Connection, selection: Selection) -> None:
-    """Move the cursors behind what was applied, if they are where *selection* began."""
+def begin_branches(db: Connection, source: str, selection: Selection, now: Millis) -> None:
+    """Have the file that *source* has of each forked stream read from its beginning."""
+    db.executemany(
+        BEGIN_BRANCH,
+        ((first_chain(stream), source, now, stream) for stream in selection.begun),
+    )
+
+
+def move_cursors(db: Connection, source: str, selection: Selection) -> None:
+    """Move the cursors behind what was applied, if they are where *selection* began.
+
+    Where the file of *source* is a branch, the branch moves.
+    """
     counts: Counter[StreamId] = Counter()
-    for batch in selection.fresh:
-        counts[batch.header.stream] += batch.header.count
+    for batch in selection.passed():
+        before = selection.before.get(batch.header.stream)
+        if before is not None and batch.header.seq > before.seq:
+            counts[batch.header.stream] += min(batch.header.count, COUNT_MAX)
     for stream, after in selection.after.items():
         before = selection.before[stream]
-        row = (after.seq, after.chain, counts[stream], stream, before.seq, before.chain)
-        if db.execute(MOVE_CURSOR, row).rowcount != 1:
+        row = (*after, min(counts[stream], COUNT_MAX), stream, *before)
+        if db.execute(MOVE_BRANCH, (*row, source)).rowcount == 1:
+            db.execute(TAKE_BRANCH, (stream,))
+            db.execute(END_BRANCH, (stream,))
+        elif db.execute(MOVE_CURSOR, row).rowcount != 1:
             # Two sources brought one stream at the same time: the other was first.
             msg = f"stream {stream.hex()} moved meanwhile"
             raise UnavailableError(msg)
 
 
-def cursors_from(rows: Iterable[Any]) -> dict[StreamId, Cursor]:
-    """Read rows of stream, seq and chain."""
-    return {StreamId(stream): Cursor(Seq(seq), Chain(chain)) for stream, seq, chain in rows}
+def put_damaged(db: Connection, damaged: Iterable[Damaged], now: Millis) -> int:
+    """Set *damaged* batches aside, but for those whose id was applied; return how many."""
+    return sum(db.execute(PUT_DAMAGED, _damaged_row(each, now)).rowcount for each in damaged)
+
+
+def drop_damaged(db: Connection, applied: Iterable[Batch]) -> None:
+    """Remove what is set aside of batches that came as they were written."""
+    if not db.execute(HAS_DAMAGED).fetchone()[0]:
+        return
+    for batch in applied:
+        header = batch.header
+        db.execute(DROP_DAMAGED_BATCH, (header.batch,))
+        for chain, before in db.execute(DAMAGED_AT, (header.stream, header.seq)).fetchall():
+            if batch.follows(before):
+                db.execute(DROP_DAMAGED, (header.stream, header.seq, chain))
+
+
+def _damaged_row(damaged: Damaged, now: Millis) -> tuple[Any, ...]:
+    batch, header = damaged.batch, damaged.batch.header
+    return (
+        header.stream,
+        header.seq,
+        header.batch,
+        min(header.count, RECORDS_MAX),
+        header.epoch,
+        header.key,
+        header.first_ms,
+        header.last_ms,
+        header.tally,
+        batch.records,
+        batch.addresses,
+        batch.chain,
+        damaged.before,
+        damaged.reason,
+        now,
+    )
+
+
+def standings_from(rows: Iterable[Any], holes: Iterable[Any] = ()) -> dict[StreamId, Standing]:
+    """Read rows of STANDING, and of HOLES."""
+    found: dict[StreamId, set[Hole]] = {}
+    for stream, seq, before in holes:
+        found.setdefault(StreamId(stream), set()).add((Seq(seq), Chain(before)))
+    return {
+        StreamId(row[0]): _standing(row[1:], frozenset(found.get(StreamId(row[0]), ())))
+        for row in rows
+    }
+
+
+def _standing(row: Sequence[Any], holes: frozenset[Hole]) -> Standing:
+    seq, chain, branch_seq, branch_chain, branch_source, forks, forked_ms, end, end_chain = row
+    return Standing(
+        cursor=Cursor(Seq(seq), Chain(chain)),
+        branch=None if branch_seq is None else Cursor(Seq(branch_seq), Chain(branch_chain)),
+        branch_source=branch_source or "",
+        forks=forks,
+        forked_ms=None if forked_ms is None else Millis(forked_ms),
+        end=None if end is None else Cursor(Seq(end), Chain(end_chain)),
+        holes=holes,
+    )
 
 
 def lives_from(rows: Iterable[Any]) -> frozenset[LifeId]:

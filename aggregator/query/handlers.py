@@ -72,16 +72,26 @@ def _state(puller: Puller, stored: list[StoredStream], now: Millis) -> dict[str,
 
 def _stream(stored: StoredStream, progress: Progress, now: Millis) -> dict[str, Any]:
     since = progress.since(last_seq=stored.last_seq, created_ms=stored.created_ms)
+    lags = stored.behind and stored.abandoned_ms is None
     told: dict[str, Any] = {
         "stream": stored.stream.hex(),
         "open": stored.open,
         "present": stored.present,
         "seq": stored.seq,
         "last_seq": stored.last_seq,
-        "lag_records": stored.lag_records,
-        "lag_seconds": seconds_since(since, now) if stored.seq < stored.last_seq else 0.0,
+        "lag_records": stored.lag_records if lags else 0,
+        "lag_seconds": seconds_since(since, now) if lags else 0.0,
     }
-    return {**told, "fault": stored.fault} if stored.fault else told
+    if stored.fault:
+        told["fault"] = stored.fault
+    if stored.forked_ms is not None:
+        told["forked"] = rfc3339(stored.forked_ms)
+    if stored.branch_seq is not None:
+        told["branch_seq"] = stored.branch_seq
+    if stored.abandoned_ms is not None:
+        told["abandoned"] = rfc3339(stored.abandoned_ms)
+        told["written_off"] = stored.lag_records
+    return told
 
 
 def _count(count: Count) -> dict[str, int]:

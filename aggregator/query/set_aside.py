@@ -28,7 +28,10 @@ def add_set_aside(app: web.Application, readers: Readers, store: Store, retrier:
     async def retry(request: web.Request) -> web.Response:
         del request
         done = await retrier.retry()
-        return json_response({name: done[name] for name in ("opened", "hits", "set_aside")})
+        told = {name: done[name] for name in ("opened", "hits", "set_aside")}
+        damaged = await store.count_damaged()
+        # No key helps what is not as it was written; only its batch as it was does.
+        return json_response({**told, "damaged": damaged.batches} if damaged.batches else told)
 
     app.router.add_get("/v1/set-aside", guarded(HITS_READ, listed))
     app.router.add_post("/v1/set-aside/retry", guarded(HITS_WRITE, retry))

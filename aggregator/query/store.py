@@ -8,6 +8,7 @@ import orjson
 
 from aggregator.hits.store import COLUMNS, INTERNED
 from aggregator.opening.batches import TIME_MS_MAX
+from aggregator.pulling.store import BEHIND, RECORDS_BEHIND
 from aggregator.query.params import ARRIVAL, Place, Question, rfc3339
 from milepost.database import Readers
 from milepost.vocabulary import Millis, Seq, StreamId
@@ -23,9 +24,9 @@ TEXTS = "SELECT id, value FROM text WHERE id IN (SELECT value FROM json_each(?))
 
 SOURCES = "SELECT url, region, machine, version, last_success_ms FROM source"
 # Also those that are gone although something announced never came.
-STREAMS = """
-    SELECT source, stream, created_ms, open, present, seq, last_seq,
-           max(last_records - records, 0), fault
+STREAMS = f"""
+    SELECT source, stream, created_ms, open, present, seq, last_seq, {RECORDS_BEHIND}, {BEHIND},
+           fault, branch_seq, forked_ms, abandoned_ms
       FROM stream WHERE present = 1 OR seq < last_seq ORDER BY source, created_ms
 """
 
@@ -34,6 +35,10 @@ SET_ASIDE_BATCHES = """
     SELECT applied.batch, stream, seq, applied.epoch, count, first_ms, last_ms, reason
       FROM sealed JOIN applied USING (batch)
      WHERE reason IS NOT NULL ORDER BY applied.id DESC LIMIT ?
+"""
+DAMAGED_BATCHES = """
+    SELECT batch, stream, seq, epoch, count, first_ms, last_ms, reason
+      FROM damaged ORDER BY at_ms DESC, stream, seq LIMIT ?
 """
 SET_ASIDE_RECORDS = """
     SELECT set_aside_record.batch, idx, stream, seq, epoch, reason, fields
@@ -68,7 +73,11 @@ class StoredStream:
     seq: Seq
     last_seq: Seq
     lag_records: int
+    behind: bool
     fault: str | None
+    branch_seq: Seq | None
+    forked_ms: Millis | None
+    abandoned_ms: Millis | None
 
 
 async def find_sources(readers: Readers) -> tuple[dict[str, Row], dict[str, list[StoredStream]]]:
@@ -88,21 +97,15 @@ async def find_sources(readers: Readers) -> tuple[dict[str, Row], dict[str, list
 
 
 async def find_set_aside(readers: Readers, limit: int) -> tuple[list[Row], list[Row]]:
-    """Return the newest batches that are set aside, and the newest records that are so alone."""
+    """Return the newest batches that are set aside, and the newest records that are so alone.
+
+    Damaged batches come first, marked: nobody vouches for what their rows say.
+    """
+    damaged = await readers.rows(DAMAGED_BATCHES, (limit,))
+    unread = await readers.rows(SET_ASIDE_BATCHES, (max(limit - len(damaged), 0),))
     batches = [
-        {
-            "batch": batch.hex(),
-            "stream": stream.hex(),
-            "seq": seq,
-            "epoch": epoch,
-            "count": count,
-            "first": _moment(first_ms),
-            "last": _moment(last_ms),
-            "reason": reason,
-        }
-        for batch, stream, seq, epoch, count, first_ms, last_ms, reason in await readers.rows(
-            SET_ASIDE_BATCHES, (limit,)
-        )
+        *({**_aside(row), "damaged": True} for row in damaged),
+        *(_aside(row) for row in unread),
     ]
     records = [
         {
@@ -118,6 +121,20 @@ async def find_set_aside(readers: Readers, limit: int) -> tuple[list[Row], list[
         )
     ]
     return batches, records
+
+
+def _aside(row: Sequence[Any]) -> Row:
+    batch, stream, seq, epoch, count, first_ms, last_ms, reason = row
+    return {
+        "batch": batch.hex(),
+        "stream": stream.hex(),
+        "seq": seq,
+        "epoch": epoch,
+        "count": count,
+        "first": _moment(first_ms),
+        "last": _moment(last_ms),
+        "reason": reason,
+    }
 
 
 def _page(question: Question) -> tuple[str, list[Any]]:
@@ -174,7 +191,8 @@ def _hit(row: Any, texts: dict[int, str]) -> Row:
 
 
 def _stream(row: Sequence[Any]) -> StoredStream:
-    stream, created_ms, is_open, present, seq, last_seq, lag_records, fault = row
+    stream, created_ms, is_open, present, seq, last_seq, lag_records, behind, *rest = row
+    fault, branch_seq, forked_ms, abandoned_ms = rest
     return StoredStream(
         stream=StreamId(stream),
         created_ms=Millis(created_ms),
@@ -183,7 +201,11 @@ def _stream(row: Sequence[Any]) -> StoredStream:
         seq=Seq(seq),
         last_seq=Seq(last_seq),
         lag_records=lag_records,
+        behind=bool(behind),
         fault=fault,
+        branch_seq=branch_seq,
+        forked_ms=forked_ms,
+        abandoned_ms=abandoned_ms,
     )
 
 

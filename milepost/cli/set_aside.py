@@ -26,7 +26,10 @@ COLUMNS = {
 
 def shown(answer: dict[str, Any]) -> list[dict[str, Any]]:
     """Return batches and records as rows of one table."""
-    batches = [{**each, "what": "batch", "id": each["batch"]} for each in answer.get("batches", ())]
+    batches = [
+        {**each, "what": "damaged" if each.get("damaged") else "batch", "id": each["batch"]}
+        for each in answer.get("batches", ())
+    ]
     records = [{**each, "what": "record", "count": 1} for each in answer.get("records", ())]
     return [*batches, *records]
 
@@ -71,7 +74,8 @@ def list_set_aside(here: Surroundings, *, limit: int, as_json: bool) -> None:
 def retry(ctx: click.Context, *, as_json: bool) -> None:
     """Try to open the batches that are set aside again, with their keys asked for afresh.
 
-    Exits with 1 when some still cannot be read.
+    A damaged batch is not helped by it: it is counted when it comes as it was written. Exits
+    with 1 when something stays set aside.
     """
     here: Surroundings = ctx.obj
 
@@ -86,5 +90,9 @@ def retry(ctx: click.Context, *, as_json: bool) -> None:
             f"{answer['opened']} batches opened, {answer['hits']} hits; "
             f"{answer['set_aside']} batches stay set aside"
         )
-    if answer["set_aside"]:
+        if answer.get("damaged"):
+            click.echo(
+                f"{answer['damaged']} damaged batches stay set aside until they come as written"
+            )
+    if answer["set_aside"] or answer.get("damaged"):
         ctx.exit(BAD_NEWS)

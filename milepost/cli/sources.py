@@ -1,6 +1,7 @@
-"""`milepost sources`: how far the aggregator is behind each edge."""
+"""`milepost sources`: how far the aggregator is behind each edge, and writing off what is lost."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from milepost.cli.output import emit_json, emit_table
 from milepost.cli.places import Central, ask, find
 from milepost.client import Client
 
+STREAM_ID = re.compile("[0-9a-fA-F]{32}")
 LAG_RECORDS_MAX = 10_000  # some seconds of a busy region
 BAD_NEWS = 1
 COLUMNS = {
@@ -31,7 +33,11 @@ def news(source: dict[str, Any]) -> str:
     if source.get("lag_records", 0) > LAG_RECORDS_MAX:
         found.append("far behind")
     found += [f"cannot read {stream}" for stream in source.get("unreadable", ())]
-    faulty = (stream for stream in source.get("streams", ()) if stream.get("fault"))
+    faulty = (
+        stream
+        for stream in source.get("streams", ())
+        if stream.get("fault") and not stream.get("abandoned")
+    )
     found += [f"stream {stream['stream']}: {stream['fault']}" for stream in faulty]
     return "; ".join(found)
 
@@ -43,7 +49,10 @@ def worst_first(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def sealed_lines(answer: dict[str, Any]) -> list[str]:
     """Say which batches are not counted among the hits, if there are any."""
-    meanings = {"waiting": "wait sealed for their key", "set_aside": "cannot be read: set aside"}
+    meanings = {
+        "waiting": "wait sealed for their key",
+        "set_aside": "damaged or unreadable: set aside",
+    }
     return [
         f"{answer[name]['batches']} batches ({answer[name]['records']} records) {meaning}"
         for name, meaning in meanings.items()
@@ -51,11 +60,42 @@ def sealed_lines(answer: dict[str, Any]) -> list[str]:
     ]
 
 
-@click.command(epilog=example("milepost sources --json"))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def stream_lines(found: Sequence[dict[str, Any]]) -> list[str]:
+    """Say which streams have forked, and which are written off."""
+    lines = []
+    for source in found:
+        for stream in source.get("streams", ()):
+            name = f"stream {stream['stream']} of {source.get('region', source['url'])}"
+            if stream.get("forked"):
+                lines.append(f"{name}: its file has another history since {stream['forked']}")
+            if stream.get("abandoned"):
+                lines.append(
+                    f"{name}: {stream['written_off']} records written off at {stream['abandoned']}"
+                )
+    return lines
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+@click.group(invoke_without_command=True, epilog=example("milepost sources --json"))
+@json_option
 @fleet_option
 @click.pass_context
 def sources(ctx: click.Context, *, as_json: bool) -> None:
+    """Show every source and how far behind it the aggregator is, the worst first.
+
+    Exits with 1 when one of them fails, cannot be read or is far behind.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_sources, as_json=as_json)
+
+
+@sources.command("ls", epilog=example("milepost sources ls --json"))
+@json_option
+@fleet_option
+@click.pass_context
+def list_sources(ctx: click.Context, *, as_json: bool) -> None:
     """Show every source and how far behind it the aggregator is, the worst first.
 
     Exits with 1 when one of them fails, cannot be read or is far behind.
@@ -71,7 +111,48 @@ def sources(ctx: click.Context, *, as_json: bool) -> None:
         emit_json(found)
     else:
         emit_table(COLUMNS, [{**one, "news": news(one) or None} for one in found], "no sources")
-        for line in sealed_lines(answer):
+        for line in [*stream_lines(found), *sealed_lines(answer)]:
             click.echo(line)
     if any(map(news, found)):
         ctx.exit(BAD_NEWS)
+
+
+@sources.command(
+    epilog=example(
+        "milepost sources abandon 3f0c…", "milepost sources abandon http://e1.internal:8081 --yes"
+    )
+)
+@click.argument("what", metavar="STREAM|SOURCE")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@fleet_option
+@click.pass_obj
+def abandon(here: Surroundings, *, what: str, yes: bool) -> None:
+    """Write off what was announced of a stream, or of all of a source's, and will never come.
+
+    Shows first how many records that are, and asks. STREAM is an id of 32 hex digits, SOURCE
+    the address of a source that does not answer any more. What comes after all is counted.
+    """
+    place = find(here, Central.AGGREGATOR)
+    target = {"stream": what} if STREAM_ID.fullmatch(what) else {"source": what}
+    prospect = asyncio.run(ask(place, lambda client: client.get("/v1/sources/abandon", target)))
+    for line in prospect_lines(what, prospect):
+        click.echo(line)
+    if not yes:
+        click.confirm("Write this off?", abort=True)
+    done = asyncio.run(ask(place, lambda client: client.post("/v1/sources/abandon", target)))
+    click.echo(f"{done['records']} records of {len(done['streams'])} streams are written off")
+
+
+def prospect_lines(what: str, prospect: dict[str, Any]) -> list[str]:
+    """Say what abandoning would write off."""
+    count = f"{prospect['records']} records in {len(prospect['streams'])} streams"
+    return [
+        f"{what}: {count} were announced and are not counted",
+        *(
+            f"  stream {each['stream']}: {each['records']} records"
+            + (f"; {each['fault']}" if each.get("fault") else "")
+            + ("; written off already" if each["abandoned"] else "")
+            for each in prospect["streams"]
+        ),
+        *(f"  its source cannot read {name}" for name in prospect["unreadable"]),
+    ]

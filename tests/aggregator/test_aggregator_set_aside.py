@@ -1,5 +1,6 @@
 """What is set aside: single records beside their batch, and batches that are tried again."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -9,6 +10,7 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
 from aggregator.app import build_app
+from aggregator.pulling.puller import Puller
 from milepost.batch import Header
 from milepost.record import RawRecord
 from milepost.tokens import (
@@ -25,7 +27,12 @@ from tests.aggregator.combined_world import START, World, a_record, an_epoch
 RAW = RawRecord(index=1, reason="TypeError: no", fields={"host": "?", "path": "/b"})
 
 
-async def api(world: World, aiohttp_client: AiohttpClient, *scopes: Scope) -> TestClient[Any, Any]:
+async def api(
+    world: World,
+    aiohttp_client: AiohttpClient,
+    *scopes: Scope,
+    pullers: Sequence[Puller] = (),
+) -> TestClient[Any, Any]:
     """Return a client of the query API whose token has *scopes*."""
     book = TokenBook([(token_hash("t"), Principal("t", frozenset(scopes)))])
     app = build_app(
@@ -33,7 +40,7 @@ async def api(world: World, aiohttp_client: AiohttpClient, *scopes: Scope) -> Te
         readers=world.readers,
         store=world.store,
         keyring=world.keyring,
-        pullers=[],
+        pullers=pullers,
         clock=world.clock,
         entropy=Random(5).randbytes,
     )

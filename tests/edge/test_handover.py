@@ -208,6 +208,31 @@ async def test_only_a_closed_stream_acknowledged_to_its_end_is_retired(
     assert names(tmp_path) == [edge.meter.path.name, "readers.json"]
 
 
+async def test_an_acknowledgement_is_of_one_end_only(make_edge: MakeEdge, tmp_path: Path) -> None:
+    """A file with another history under the same name has yet to be heard of."""
+    edge = await an_edge_with(make_edge, 3)
+    await edge.journal.close()
+    (head,) = (await edge.pull()).streams
+    later = At(time.time_ns() // 1_000_000 + 10_000)
+    await edge.pull(acknowledged={head.id: Cursor(head.last_seq, head.last_chain)})
+    await edge.shelf.close()
+    connection = sqlite.connect(edge.shelf.path_of(head.id))
+    connection.execute("DELETE FROM batch WHERE seq = 3")
+    connection.close()
+    edge.end_life()
+    other = make_edge()
+
+    await Retirement(other.shelf, later, keep_ms=5_000).step()
+    kept = other.shelf.path_of(head.id).exists()
+    (head,) = (await other.pull()).streams
+    await other.pull(acknowledged={head.id: Cursor(head.last_seq, head.last_chain)})
+    await Retirement(other.shelf, later, keep_ms=5_000).step()
+
+    assert kept
+    assert head.last_seq == 2
+    assert f"{head.id.hex()}.db" not in names(tmp_path)
+
+
 async def test_a_meter_goes_when_the_last_of_it_is_known_elsewhere(
     make_edge: MakeEdge, tmp_path: Path
 ) -> None:

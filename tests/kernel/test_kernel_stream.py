@@ -13,7 +13,7 @@ from milepost.batch import CHAIN_BYTES, Batch, TallyRow, first_chain, next_chain
 from milepost.database import open_database
 from milepost.errors import RejectedError
 from milepost.stream.reading import StreamFile, require_stream
-from milepost.stream.verify import faults, intact
+from milepost.stream.verify import faults, well_formed
 from milepost.vocabulary import Chain, KeyId, Millis, Seq
 from milepost.wire import Cursor
 from tests.kernel.kernel_values import NOW, STREAM, a_batch, a_header
@@ -42,21 +42,55 @@ def test_what_was_written_has_no_fault() -> None:
     batches = a_chain(4)
 
     assert told(batches) == []
-    assert intact(batches, BEGINNING) == (batches, "")
+    assert well_formed(batches, BEGINNING) == (batches, "")
 
 
 @given(st.integers(0, 3), st.integers(0, CHAIN_BYTES * 8 - 1))
-def test_a_damaged_batch_ends_what_is_handed_over(place: int, bit: int) -> None:
-    """Whichever it is; what is before it is as good as ever."""
+def test_a_damaged_batch_is_found_and_still_handed_over(place: int, bit: int) -> None:
+    """Whichever it is: it can travel, and who counts it judges it by the chain."""
     batches = a_chain(4)
     chain = bytearray(batches[place].chain)
     chain[bit // 8] ^= 1 << bit % 8
     batches[place] = replace(batches[place], chain=Chain(bytes(chain)))
 
-    good, fault = intact(batches, BEGINNING)
+    # The one behind it is checked against the chain value in its row.
+    assert {seq for seq, _ in told(batches)} == {place + 1, min(place + 2, 4)}
+    assert well_formed(batches, BEGINNING) == (batches, "")
 
-    assert good == batches[:place]
-    assert fault == f"batch {place + 1}: it does not follow the chain"
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"count": -1}, "a number"),
+        ({"epoch": 1 << 63}, "a number"),
+        ({"first_ms": "x"}, "a number"),
+        ({"batch": b"short"}, "another length"),
+        ({"key": b"short"}, "another length"),
+        ({"key": None}, "bytes"),
+        ({"tally": "[7]"}, "not a batch"),
+        ({"tally": b"[]x"}, "not a batch"),
+    ],
+)
+def test_what_cannot_travel_ends_what_is_handed_over(changes: dict[str, Any], fault: str) -> None:
+    """One such row in an answer would have the whole answer refused."""
+    batches = a_chain(4)
+    batches[1] = replace(batches[1], header=replace(batches[1].header, **changes))
+
+    good, found = well_formed(batches, BEGINNING)
+
+    assert good == batches[:1]
+    assert found.startswith("batch 2: ")
+    assert fault in found
+
+
+def test_a_gap_ends_what_is_handed_over() -> None:
+    """What is behind a row that is gone is not in order any more."""
+    first, _, third = a_chain(3)
+
+    assert well_formed([first, third], BEGINNING) == (
+        [first],
+        "batch 2: a gap: batch 3 comes after 1",
+    )
 
 
 def test_a_gap_is_named() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from milepost.client import Client
 from milepost.config import Secret
 from milepost.errors import ServiceError
-from milepost.tokens import HITS_READ, tokens_document
+from milepost.tokens import HITS_READ, HITS_WRITE, tokens_document
 from tests.log.kit import READER_TOKEN, Service, World, free_port
 
 QUERY_TOKEN = "milepost_" + "c" * 64
@@ -22,7 +22,7 @@ PAGE = 10_000
 def aggregator(running: World, edges: Iterable[Service], *sources: str) -> Service:
     """Return an aggregator that pulls *edges*, and *sources* by address; not started yet."""
     tokens = running.folder / "query_tokens.json"
-    tokens.write_bytes(tokens_document([("query", [HITS_READ], QUERY_TOKEN)]))
+    tokens.write_bytes(tokens_document([("query", [HITS_READ, HITS_WRITE], QUERY_TOKEN)]))
     port = free_port()
     urls = [f"http://127.0.0.1:{edge.private_port}" for edge in edges]
     env = {

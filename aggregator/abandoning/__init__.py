@@ -1,0 +1,1 @@
+"""Abandoning: writing off by hand, and by number, what was announced and will never come."""

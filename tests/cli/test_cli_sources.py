@@ -1,0 +1,87 @@
+"""`milepost sources abandon`, and what the list says of forks and of what is written off."""
+
+import json
+from typing import Any
+
+import pytest
+
+from milepost.cli.sources import news
+from tests.cli.conftest import Answers, Run
+
+STREAM = "ab" * 16
+ABANDON = "/v1/sources/abandon"
+LOST: dict[str, Any] = {
+    "streams": [
+        {"stream": STREAM, "source": "u", "records": 7, "abandoned": False, "fault": "a gap"}
+    ],
+    "records": 7,
+    "unreadable": [f"{STREAM}.db"],
+}
+
+
+async def test_what_is_written_off_is_shown_before_it_is(run: Run, answers: Answers) -> None:
+    """With its number, its reason and the file that cannot be read."""
+    answers.told[f"GET {ABANDON}"] = answers.told[f"POST {ABANDON}"] = LOST
+
+    done = await run("sources", "abandon", STREAM, "--yes")
+
+    assert done.exit_code == 0
+    assert f"{STREAM}: 7 records in 1 streams" in done.stdout
+    assert "a gap" in done.stdout
+    assert f"cannot read {STREAM}.db" in done.stdout
+    assert done.stdout.endswith("7 records of 1 streams are written off\n")
+    assert [each[:3] for each in answers.asked] == [
+        ("GET", f"{ABANDON}?stream={STREAM}", "operator-token"),
+        ("POST", ABANDON, "operator-token"),
+    ]
+    assert json.loads(answers.asked[1][3]) == {"stream": STREAM}
+
+
+async def test_a_source_is_named_by_its_address(run: Run, answers: Answers) -> None:
+    """Anything that is no stream's id."""
+    answers.told[f"GET {ABANDON}"] = answers.told[f"POST {ABANDON}"] = LOST
+
+    await run("sources", "abandon", "http://e1:8081", "--yes")
+
+    assert json.loads(answers.asked[1][3]) == {"source": "http://e1:8081"}
+
+
+async def test_without_a_yes_nothing_is_written_off(run: Run, answers: Answers) -> None:
+    """Nobody answers here, so that is a no."""
+    answers.told[f"GET {ABANDON}"] = LOST
+
+    done = await run("sources", "abandon", STREAM)
+
+    assert done.exit_code == 1
+    assert [each[0] for each in answers.asked] == ["GET"]
+
+
+async def test_a_refusal_says_why(run: Run, answers: Answers) -> None:
+    """In the service's words, and exit status 2."""
+    answers.told[f"GET {ABANDON}"] = 409
+
+    done = await run("sources", "abandon", STREAM, "--yes")
+
+    assert (done.exit_code, done.stderr) == (2, "milepost: said so\n")
+
+
+@pytest.mark.parametrize("words", [("sources",), ("sources", "ls")])
+async def test_forks_and_what_is_written_off_stand_below_the_table(
+    run: Run, answers: Answers, words: tuple[str, ...]
+) -> None:
+    """Told, and no bad news: nothing has to be done about either."""
+    streams: list[dict[str, Any]] = [
+        {"stream": "aa", "forked": "2026-01-31T12:00:00.000Z"},
+        {"stream": "bb", "fault": "a gap", "abandoned": "2026-02-01", "written_off": 7},
+    ]
+    source: dict[str, Any] = {"url": "u", "region": "dfw", "last_success": "…", "streams": streams}
+    answers.told["GET /v1/sources"] = {"sources": [source]}
+
+    done = await run(*words)
+
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[-2:] == [
+        "stream aa of dfw: its file has another history since 2026-01-31T12:00:00.000Z",
+        "stream bb of dfw: 7 records written off at 2026-02-01",
+    ]
+    assert news({**source, "streams": [{**streams[1], "abandoned": None}]}) == "stream bb: a gap"
