@@ -392,9 +392,9 @@ class World:
         await self.open()
         await self.keyring.watch()
 
-    async def add_edge(self, region: str = "dfw") -> Edge:
-        """Start an edge."""
-        edge = Edge(region, 10 + len(self.edges))
+    async def add_edge(self, region: str = "dfw", edge: Edge | None = None) -> Edge:
+        """Start an edge: a plain one, or *edge*."""
+        edge = edge or Edge(region, 10 + len(self.edges))
         app = new_app(Random(3).randbytes)
         app.router.add_post("/v1/pull", edge.pull)
         edge.url = await self._serve(app)
