@@ -30,7 +30,8 @@ Step = tuple[str, int]
 
 MACHINES = 2
 ALL = 1_000
-HEALING_PULLS = 12
+HEALING_PULLS = 4
+HOUR_MS = 3_600_000
 
 
 class Model:
@@ -193,8 +194,9 @@ class History:
         """Let all go well for a while; then nothing that is to be had may be missing."""
         for machine in self._machines:
             machine.limit, machine.late = ALL, None
-        for _ in range(HEALING_PULLS):
-            for puller in self._pullers:
+        for puller in self._pullers * 3:
+            self.world.clock.moment += HOUR_MS  # a file that forks again and again is let rest
+            for _ in range(HEALING_PULLS):
                 await puller.step()
         self.model.check(await self.world.paths())
         there = {
