@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from aggregator.draining.rules import Finding, Told
-from aggregator.draining.store import find_behind, find_sealed
+from aggregator.draining.store import find_abandoned, find_behind, find_sealed
 from aggregator.opening.keyring import Keyring
 from aggregator.pulling.puller import Puller
 from milepost.clock import Clock
@@ -30,7 +30,15 @@ def add_draining(
         epoch = Epoch(_number(request, "epoch"))
         settled_ms = Millis(_end_ms(request, keyring, epoch) + _number(request, "grace_ms", "0"))
         # Asked first: what an answer brings after that only makes the epoch look less drained.
-        sources = [Told(each.url, each.last_asked, each.unreadable) for each in pullers]
+        abandoned = await find_abandoned(readers)
+        sources = [
+            Told(
+                each.url,
+                each.last_asked,
+                tuple(name for name in each.unreadable if name not in abandoned),
+            )
+            for each in pullers
+        ]
         behind = await find_behind(readers, settled_ms)
         waiting, set_aside = await find_sealed(readers, epoch)
         finding = Finding(

@@ -4,6 +4,7 @@ from aggregator.draining.rules import Behind
 from aggregator.pulling.store import BEHIND, RECORDS_BEHIND
 from aggregator.store import Count
 from milepost.database import Readers
+from milepost.stream.files import SUFFIX
 from milepost.vocabulary import Epoch, Millis, StreamId
 
 SEALED_OF_EPOCH = """
@@ -20,6 +21,14 @@ BEHIND_BEFORE = f"""
        AND ({BEHIND} OR (present = 1 AND fault IS NOT NULL)) AND created_ms < ?
      ORDER BY created_ms
 """
+
+
+ABANDONED = "SELECT lower(hex(stream)) FROM stream WHERE abandoned_ms IS NOT NULL AND present = 1"
+
+
+async def find_abandoned(readers: Readers) -> frozenset[str]:
+    """Return the names of the files that are there, and whose rest was written off."""
+    return frozenset(f"{stream}{SUFFIX}" for (stream,) in await readers.rows(ABANDONED))
 
 
 async def find_sealed(readers: Readers, epoch: Epoch) -> tuple[Count, Count]:

@@ -32,12 +32,12 @@ def news(source: dict[str, Any]) -> str:
         found.append("has not answered yet")
     if source.get("lag_records", 0) > LAG_RECORDS_MAX:
         found.append("far behind")
-    found += [f"cannot read {stream}" for stream in source.get("unreadable", ())]
-    faulty = (
-        stream
-        for stream in source.get("streams", ())
-        if stream.get("fault") and not stream.get("abandoned")
-    )
+    streams = source.get("streams", ())
+    written_off = {f"{each['stream']}.db" for each in streams if each.get("abandoned")}
+    found += [
+        f"cannot read {name}" for name in source.get("unreadable", ()) if name not in written_off
+    ]
+    faulty = (each for each in streams if each.get("fault") and not each.get("abandoned"))
     found += [f"stream {stream['stream']}: {stream['fault']}" for stream in faulty]
     return "; ".join(found)
 

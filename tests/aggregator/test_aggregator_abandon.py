@@ -14,7 +14,7 @@ from aggregator.pulling.safe import Safe
 from milepost.tokens import HITS_READ, HITS_WRITE
 from milepost.vocabulary import Millis, Seq, StreamId
 from milepost.wire import Cursor
-from tests.aggregator.combined_world import Edge, FileOfBatches, World, a_record
+from tests.aggregator.combined_world import START, Edge, FileOfBatches, World, a_record
 from tests.aggregator.test_aggregator_set_aside import api
 
 PATH = "/v1/sources/abandon"
@@ -101,6 +101,20 @@ async def test_a_stream_is_written_off_by_number(lost: Lost, aiohttp_client: Aio
     assert first["streams"][0]["abandoned"] == second["streams"][0]["abandoned"]
     assert lost.edge.asked[-1].acknowledged == {lost.stream.id: lost.end}
     assert lost.edge.asked[-1].cursors[lost.stream.id].seq == 1
+
+
+async def test_what_is_written_off_keeps_no_key(lost: Lost, aiohttp_client: AiohttpClient) -> None:
+    """Neither its missing batches nor its file hold up the end of an epoch."""
+    client = await client_of(lost, aiohttp_client)
+    question = f"/v1/drained?epoch=7&end_ms={START + 1}"
+    before = await (await client.get(question)).json()
+    await client.post(PATH, json={"stream": lost.name})
+    lost.world.clock.moment += 5_000
+    await lost.puller.pull()
+    after = await (await client.get(question)).json()
+
+    assert (before["drained"], before["clicks"]) == (False, 2)
+    assert (after["drained"], after["clicks"]) == (True, 0)
 
 
 async def test_what_comes_after_all_is_counted(lost: Lost, aiohttp_client: AiohttpClient) -> None:

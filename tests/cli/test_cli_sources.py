@@ -75,6 +75,7 @@ async def test_forks_and_what_is_written_off_stand_below_the_table(
         {"stream": "bb", "fault": "a gap", "abandoned": "2026-02-01", "written_off": 7},
     ]
     source: dict[str, Any] = {"url": "u", "region": "dfw", "last_success": "…", "streams": streams}
+    source["unreadable"] = ["bb.db"]
     answers.told["GET /v1/sources"] = {"sources": [source]}
 
     done = await run(*words)
@@ -84,4 +85,5 @@ async def test_forks_and_what_is_written_off_stand_below_the_table(
         "stream aa of dfw: its file has another history since 2026-01-31T12:00:00.000Z",
         "stream bb of dfw: 7 records written off at 2026-02-01",
     ]
-    assert news({**source, "streams": [{**streams[1], "abandoned": None}]}) == "stream bb: a gap"
+    still = [{**streams[1], "abandoned": None}]
+    assert news({**source, "streams": still}) == "cannot read bb.db; stream bb: a gap"
