@@ -178,13 +178,20 @@ CREATE TABLE meta (             -- one row, written when the database is made
     generation INTEGER NOT NULL  -- milliseconds when it was made or restored
 ) STRICT;
 
--- One machine that is pulled from.  Born with its first answer.
+-- One machine that is pulled from.  Born when it is first known, and kept for ever.
 CREATE TABLE source (
     url             TEXT    PRIMARY KEY,
-    region          TEXT    NOT NULL,
-    machine         TEXT    NOT NULL,
-    version         TEXT    NOT NULL,
-    last_success_ms INTEGER NOT NULL  -- of the last answer that changed something here
+    found_ms        INTEGER NOT NULL, -- when it was first known
+    region          TEXT,             -- as it said itself; NULL: it has never answered
+    machine         TEXT,
+    version         TEXT,
+    last_success_ms INTEGER,          -- of the last answer that changed something here
+    -- When an answer was asked for that is applied and left no file unread: the newest
+    -- but for some seconds, and NULL as long as there was none.
+    asked_ms        INTEGER,
+    last_error      TEXT,             -- what was wrong when it went; NULL: nothing, or it is known
+    gone_ms         INTEGER,          -- when it was found to be gone; NULL: it is known
+    abandoned_ms    INTEGER           -- written off by hand then; NULL: it is not
 ) STRICT, WITHOUT ROWID;
 
 -- One stream, from its first announcement on; kept when its file has been retired.
@@ -201,7 +208,9 @@ CREATE TABLE stream (
     records      INTEGER NOT NULL,   -- in the batches up to the cursor
     last_seq     INTEGER NOT NULL,   -- the most that was ever announced
     last_records INTEGER NOT NULL,
-    fault        TEXT                -- why nothing more is taken; NULL: all is well
+    fault        TEXT,               -- why nothing more is taken; NULL: all is well
+    abandoned_ms INTEGER,            -- written off by hand then
+    swept_ms     INTEGER             -- its replica was read to the end then
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX stream_by_source ON stream (source, present);

@@ -24,6 +24,7 @@ from milepost.vocabulary import (
     Generation,
     LifeId,
     Millis,
+    Seq,
     StreamId,
 )
 from milepost.wire import STREAMS_MAX, Cursor, PullAnswer
@@ -84,6 +85,11 @@ class Store:
         return pulled.cursors_from(
             await self._readers.rows(pulled.CURSORS_NAMED, (pulled.hex_list(streams),))
         )
+
+    async def promised(self, streams: Iterable[StreamId]) -> dict[StreamId, Seq]:
+        """Return the most that was ever announced of those of *streams* that are known."""
+        rows = await self._readers.rows(pulled.PROMISED, (pulled.hex_list(streams),))
+        return {StreamId(stream): Seq(last_seq) for stream, last_seq in rows}
 
     async def apply(
         self,

@@ -21,9 +21,14 @@ CURSORS_NAMED = """
     SELECT stream, seq, chain FROM stream
      WHERE stream IN (SELECT unhex(value) FROM json_each(?))
 """
+PROMISED = """
+    SELECT stream, last_seq FROM stream
+     WHERE stream IN (SELECT unhex(value) FROM json_each(?))
+"""
 
 PUT_SOURCE = """
-    INSERT INTO source (url, region, machine, version, last_success_ms) VALUES (?, ?, ?, ?, ?)
+    INSERT INTO source (url, region, machine, version, last_success_ms, found_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?5)
         ON CONFLICT (url) DO UPDATE
        SET region = excluded.region, machine = excluded.machine,
            version = excluded.version, last_success_ms = excluded.last_success_ms

@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
 from aggregator.app import build_app
+from aggregator.discovery.sources import Sources
 from milepost.batch import Header
 from milepost.record import RawRecord
 from milepost.tokens import (
@@ -33,7 +34,7 @@ async def api(world: World, aiohttp_client: AiohttpClient, *scopes: Scope) -> Te
         readers=world.readers,
         store=world.store,
         keyring=world.keyring,
-        pullers=[],
+        sources=Sources(),
         clock=world.clock,
         entropy=Random(5).randbytes,
     )
