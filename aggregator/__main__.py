@@ -3,11 +3,19 @@
 import contextlib
 import os
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from aggregator.app import build_app
 from aggregator.config import Config
+from aggregator.discovery.finding import Finder
+from aggregator.discovery.keeper import SOURCES_MAX, Keeper
+from aggregator.discovery.names import Names, PrivateResolver
+from aggregator.discovery.sources import Sources
+from aggregator.discovery.store import SourceStore
 from aggregator.fencing.fence import MARK_SECONDS, Fence
 from aggregator.hashes.asking import HashAsker
 from aggregator.hashes.store import HashStore
@@ -27,6 +35,7 @@ from milepost.service import listen, run_service, run_until_told, sole_holder
 from milepost.tokens import TokenBook
 
 READERS = 4
+OTHER_CONNECTIONS = 50  # to the key server
 KEYS_SECONDS, REPLICATE_SECONDS, HOLD_SECONDS, BACKOFF_SECONDS_MAX = 1.0, 1.0, 1.0, 5.0
 
 Loop = Coroutine[Any, Any, None]
@@ -42,36 +51,44 @@ async def main(config: Config) -> None:
         writer, readers = await _open_database(stack, config)
         fence = await _claim(config, writer, readers, clock)
         store = Store(writer, readers)
-        session = await stack.enter_async_context(new_session())
+        names = Names(config.dns) if config.where or config.dns else None
+        session = await stack.enter_async_context(_session(names))
         keys_client = Client(session, config.keys_url, config.token)
         keyring = Keyring(keys_client, config.keys_identity, clock)
         safe = Safe(store, Replica(litestream, config.database) if litestream else None)
         intake = Intake(store, keyring, clock)
-        pullers = [
-            Puller(
-                Client(session, url, config.token),
-                store=store,
-                fence=fence,
-                intake=intake,
-                safe=safe,
-                clock=clock,
-                entropy=system_entropy,
-            )
-            for url in config.sources
-        ]
+        pulling = partial(
+            Puller,
+            store=store,
+            fence=fence,
+            intake=intake,
+            safe=safe,
+            clock=clock,
+            entropy=system_entropy,
+        )
         schedule = Schedule(clock)
         schedule.add("waiting", LateOpener(store, keyring).step)
         hashes = HashStore(writer, readers)
         asker = HashAsker(keys_client, hashes, keyring, clock, system_entropy)
         schedule.add("hashes", asker.step)
-        for puller in pullers:
-            schedule.add(puller.url, puller.step)
+        sources = Sources()
+        keeper = Keeper(
+            listed=config.sources,
+            finder=Finder(names, config.where) if names and config.where else None,
+            sources=sources,
+            store=SourceStore(writer, readers),
+            schedule=schedule,
+            clock=clock,
+            hire=lambda url: pulling(Client(session, url, config.token)),
+        )
+        await keeper.begin()
+        schedule.add("discover", keeper.step)
         app = build_app(
             tokens=tokens,
             readers=readers,
             store=store,
             keyring=keyring,
-            pullers=pullers,
+            sources=sources,
             clock=clock,
             entropy=system_entropy,
         )
@@ -82,6 +99,12 @@ async def main(config: Config) -> None:
             repeat(clock, MARK_SECONDS, "mark", fence.mark),
         ]
         await run_until_told([*loops, *_replication(litestream, safe, clock)])
+
+
+def _session(names: Names | None) -> aiohttp.ClientSession:
+    """Return a session that knows the private names, and has a connection for each source."""
+    resolver = PrivateResolver(names, aiohttp.DefaultResolver()) if names else None
+    return new_session(resolver=resolver, connections=SOURCES_MAX + OTHER_CONNECTIONS)
 
 
 def _litestream(config: Config) -> Litestream | None:

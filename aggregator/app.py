@@ -1,14 +1,12 @@
 """The aggregator put together: what it is ready for, and where it answers."""
 
-from collections.abc import Sequence
-
 from aiohttp import web
 
 from aggregator.abandoning.handlers import add_abandoning
+from aggregator.discovery.sources import Sources
 from aggregator.draining.handlers import add_draining
 from aggregator.opening.keyring import Keyring
 from aggregator.opening.retry import Retrier
-from aggregator.pulling.puller import Puller
 from aggregator.query.handlers import add_queries
 from aggregator.query.set_aside import add_set_aside
 from aggregator.store import Store
@@ -25,27 +23,34 @@ def build_app(
     readers: Readers,
     store: Store,
     keyring: Keyring,
-    pullers: Sequence[Puller],
+    sources: Sources,
     clock: Clock,
     entropy: Entropy,
 ) -> web.Application:
     """Return the private listener's application."""
     app = new_app(entropy, tokens)
-    add_health(app, lambda: unready(keyring, pullers))
-    add_queries(app, readers, store, pullers, clock)
-    add_draining(app, readers, keyring, pullers, clock)
-    add_abandoning(app, readers, store, pullers, clock)
+    add_health(app, lambda: unready(keyring, sources), notes=lambda: notes(sources))
+    add_queries(app, readers, store, sources, clock)
+    add_draining(app, readers, keyring, sources, clock)
+    add_abandoning(app, readers, store, sources, clock)
     add_set_aside(app, readers, store, Retrier(store, keyring))
     return app
 
 
-def unready(keyring: Keyring, pullers: Sequence[Puller]) -> Reasons:
+def unready(keyring: Keyring, sources: Sources) -> Reasons:
     """Return what keeps clicks from being pulled and counted."""
     reasons = {
         each.url: each.last_error or "has not answered since the start"
-        for each in pullers
+        for each in sources
         if each.last_success is None or each.superseded
     }
+    if not sources:
+        reasons["sources"] = sources.discovery or "no source is known yet"
     if keyring.missing:
         reasons["key_server"] = keyring.missing
     return reasons
+
+
+def notes(sources: Sources) -> Reasons:
+    """Return what a person should look into: who comes or goes may be overlooked."""
+    return {"discovery": sources.discovery} if sources.discovery else {}

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
+from aggregator.discovery.finding import Where
 from milepost.config import EnvReader, Listener, Secret
 from milepost.epochs import IDENTITY_BYTES
 
@@ -21,6 +23,8 @@ class Config:
     keys_url: str
     keys_identity: bytes
     sources: tuple[str, ...]
+    where: Where | None  # the machines to find in the DNS; None: there are only *sources*
+    dns: Listener | None  # None: as this machine is configured
     litestream_socket: str
     replica_url: str
 
@@ -38,6 +42,8 @@ class Config:
                 keys_url=read.url("KEYS_URL"),
                 keys_identity=read.hex_bytes("KEYS_IDENTITY", IDENTITY_BYTES),
                 sources=read.urls("SOURCES"),
+                where=_where(read),
+                dns=_dns(read),
                 litestream_socket=socket,
                 replica_url=replica_url,
             )
@@ -46,3 +52,26 @@ class Config:
     def database(self) -> Path:
         """Return where the combined database lies."""
         return self.data / "combined.db"
+
+
+def _where(read: EnvReader) -> Where | None:
+    app = read.short_name("SOURCES_APP") if read.text("SOURCES_APP") else ""
+    where = Where(app, read.short_name("SOURCES_GROUP"), read.integer("SOURCES_PORT"))
+    if app:
+        return where
+    if not read.text("SOURCES"):
+        read.fault("SOURCES", "missing; name the edges, or their app in MILEPOST_SOURCES_APP")
+    return None
+
+
+def _dns(read: EnvReader) -> Listener | None:
+    if not read.text("DNS"):
+        return None
+    servers = read.listeners("DNS")
+    try:
+        (server,) = servers
+        ip_address(server.host)
+    except ValueError:
+        read.fault("DNS", f"want one address:port, got {read.text('DNS')!r}")
+        return None
+    return server

@@ -1,5 +1,6 @@
 """The aggregator's own metrics."""
 
+import contextlib
 from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -32,6 +33,14 @@ SUCCESS_AGE = Gauge(
     "Time since a source last answered, or since the start if it has not",
     ["source"],
 )
+SOURCES = Gauge("milepost_sources", "Sources, by what has become of them", ["state"])
+DISCOVERY_ERRORS = Counter(
+    "milepost_discovery_errors_total", "Looks for sources in the DNS that failed"
+)
+DISCOVERY_AGE = Gauge(
+    "milepost_discovery_age_seconds",
+    "Time since a look for sources in the DNS was answered in whole; 0 where none is made",
+)
 HASHED = Counter(
     "milepost_hits_hashed_total", "Hits that got their visitor hash from the key server later"
 )
@@ -48,6 +57,13 @@ OPEN_SECONDS = Histogram(
 APPLY_SECONDS = Histogram(
     "milepost_apply_duration_seconds", "Time to commit what one answer brought"
 )
+
+
+def forget_source(url: str) -> None:
+    """Show nothing more of a source that is not pulled any more."""
+    for metric in (PULL_ERRORS, SUCCESS_AGE):
+        with contextlib.suppress(KeyError):
+            metric.remove(url)
 
 
 def count_applied(done: Mapping[str, int]) -> None:

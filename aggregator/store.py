@@ -25,6 +25,7 @@ from milepost.vocabulary import (
     Epoch,
     LifeId,
     Millis,
+    Seq,
     StreamId,
 )
 from milepost.wire import STREAMS_MAX, PullAnswer
@@ -77,6 +78,11 @@ class Store:
             rows = list(await db.execute_fetchall(pulled.STANDINGS_NAMED, (named,)))
             holes = list(await db.execute_fetchall(pulled.HOLES, (named, pulled.HOLES_MAX)))
         return pulled.standings_from(rows, holes)
+
+    async def promised(self, streams: Iterable[StreamId]) -> dict[StreamId, Seq]:
+        """Return the most that was ever announced of those of *streams* that are known."""
+        rows = await self._readers.rows(pulled.PROMISED, (pulled.hex_list(streams),))
+        return {StreamId(stream): Seq(last_seq) for stream, last_seq in rows}
 
     async def apply(
         self,

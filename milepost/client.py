@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import aiohttp
 import orjson
+from aiohttp.abc import AbstractResolver
 
 from milepost.config import Secret
 from milepost.errors import (
@@ -26,6 +27,7 @@ CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 15.0
 ANSWER_BYTES_MAX = 64 << 20
 CHUNK_BYTES = 1 << 16
+CONNECTIONS = 100
 BAD_REQUEST, TOO_MANY, SERVER_ERROR = 400, 429, 500
 NOT_MODIFIED = 304
 
@@ -53,9 +55,19 @@ class Client:
         """GET *path* and return its JSON."""
         return await self.call("GET", path, params=params)
 
-    async def post(self, path: str, body: Any, *, wait_seconds: float = 0.0) -> Any:
+    async def post(
+        self,
+        path: str,
+        body: Any,
+        *,
+        wait_seconds: float = 0.0,
+        bytes_max: int | None = None,
+    ) -> Any:
         """POST *body* and return the answer's JSON; allow *wait_seconds* more for it."""
-        return await self.call("POST", path, body=body, wait_seconds=wait_seconds)
+        content, _etag = await self.exchange(
+            "POST", path, body=body, wait_seconds=wait_seconds, bytes_max=bytes_max
+        )
+        return _json(content) if content else None
 
     async def call(
         self,
@@ -95,6 +107,7 @@ class Client:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         wait_seconds: float = 0.0,
+        bytes_max: int | None = None,
     ) -> tuple[bytes, str]:
         """Make one call; return (body, ETag), with an empty body for 204 and 304."""
         timeout = aiohttp.ClientTimeout(
@@ -110,7 +123,7 @@ class Client:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                content = await _read_bounded(response)
+                content = await _read_bounded(response, bytes_max)
                 _refuse(response, content)
                 return content, response.headers.get("ETag", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -140,10 +153,22 @@ class Client:
             raise UnavailableError(msg) from error
 
 
-def new_session() -> aiohttp.ClientSession:
-    """Return a session with nothing of the surroundings in it: no proxy, no cookies."""
+def new_session(
+    *, resolver: AbstractResolver | None = None, connections: int = CONNECTIONS
+) -> aiohttp.ClientSession:
+    """Return a session with nothing of the surroundings in it: no proxy, no cookies.
+
+    With *resolver* it knows names that this machine does not.  Who speaks to many at once
+    needs as many *connections*, or one that hangs keeps another waiting.
+    """
     return aiohttp.ClientSession(
-        trust_env=False, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True
+        # A resolver of ours is asked for each connection: who has moved is found at once.
+        connector=aiohttp.TCPConnector(
+            resolver=resolver, use_dns_cache=resolver is None, limit=connections
+        ),
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=True,
     )
 
 
@@ -158,13 +183,14 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             raise UnavailableError(msg)
 
 
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _read_bounded(response: aiohttp.ClientResponse, bytes_max: int | None = None) -> bytes:
+    bytes_max = bytes_max or ANSWER_BYTES_MAX
     parts, size = [], 0
     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
         parts.append(chunk)
         size += len(chunk)
-        if size > ANSWER_BYTES_MAX:
-            msg = f"an answer of more than {ANSWER_BYTES_MAX} bytes"
+        if size > bytes_max:
+            msg = f"an answer of more than {bytes_max} bytes"
             raise UnavailableError(msg)
     return b"".join(parts)
 

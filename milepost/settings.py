@@ -213,8 +213,34 @@ SETTINGS: dict[str, Setting] = {
         high=65_536,
     ),
     "SOURCES": Setting(
-        meaning="private addresses of the edges to pull from, comma-separated",
+        meaning="private addresses of the edges to pull from, comma-separated; may be empty with "
+        "MILEPOST_SOURCES_APP",
         readers=(AGGREGATOR,),
+        default="",
+    ),
+    "SOURCES_APP": Setting(
+        meaning="name of the Fly.io app whose machines are found in the private DNS and pulled "
+        "from as well; empty: only MILEPOST_SOURCES",
+        readers=(AGGREGATOR,),
+        default="",
+    ),
+    "SOURCES_GROUP": Setting(
+        meaning="process group of that app whose machines are the edges",
+        readers=(AGGREGATOR,),
+        default="edge",
+    ),
+    "SOURCES_PORT": Setting(
+        meaning="port on which those machines hand over",
+        readers=(AGGREGATOR,),
+        default="8081",
+        low=1,
+        high=65_535,
+    ),
+    "DNS": Setting(
+        meaning="where to ask for names under .internal, address:port of a DNS; empty: where this "
+        "machine is configured to",
+        readers=(AGGREGATOR,),
+        default="",
     ),
     "EPOCH": Setting(
         meaning="length of an epoch: day, week, month, or seconds such as 90s",

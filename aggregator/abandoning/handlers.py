@@ -9,7 +9,7 @@ from aiohttp import web
 
 from aggregator.abandoning.rules import Prospect, of_source, of_stream
 from aggregator.abandoning.store import find_stream, find_streams
-from aggregator.pulling.puller import Puller
+from aggregator.discovery.sources import Sources
 from aggregator.store import Store
 from milepost.batch import ID_BYTES, hex_bytes
 from milepost.clock import Clock
@@ -36,12 +36,10 @@ class Target:
 class Abandoning:
     """Judges and writes off."""
 
-    def __init__(
-        self, readers: Readers, store: Store, pullers: Sequence[Puller], clock: Clock
-    ) -> None:
+    def __init__(self, readers: Readers, store: Store, sources: Sources, clock: Clock) -> None:
         self._readers = readers
         self._store = store
-        self._pullers = pullers
+        self._sources = sources
         self._clock = clock
 
     async def prospect(self, target: Target) -> Prospect:
@@ -84,7 +82,7 @@ class Abandoning:
 
     def _about(self, url: str) -> tuple[bool, Sequence[str]]:
         """Return whether a source answers, and the files that it cannot read."""
-        for puller in self._pullers:
+        for puller in self._sources:
             if puller.url == url:
                 answers = puller.last_success is not None and puller.last_error is None
                 return answers, puller.unreadable
@@ -92,10 +90,10 @@ class Abandoning:
 
 
 def add_abandoning(
-    app: web.Application, readers: Readers, store: Store, pullers: Sequence[Puller], clock: Clock
+    app: web.Application, readers: Readers, store: Store, sources: Sources, clock: Clock
 ) -> None:
     """Add the routes."""
-    abandoning = Abandoning(readers, store, pullers, clock)
+    abandoning = Abandoning(readers, store, sources, clock)
 
     async def look(request: web.Request) -> web.Response:
         return json_response((await abandoning.prospect(read_target(request.query))).to_json())

@@ -1,12 +1,14 @@
 """`GET /v1/drained`: what the key server asks before it destroys a record key."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from aiohttp import web
 
-from aggregator.draining.rules import Finding, Told
-from aggregator.draining.store import find_abandoned, find_behind, find_sealed
+from aggregator.discovery.sources import Sources
+from aggregator.draining.rules import Finding, Told, complete_since, still_behind
+from aggregator.draining.store import find_abandoned, find_behind, find_sealed, find_told
 from aggregator.opening.keyring import Keyring
 from aggregator.pulling.puller import Puller
 from milepost.clock import Clock
@@ -21,7 +23,7 @@ def add_draining(
     app: web.Application,
     readers: Readers,
     keyring: Keyring,
-    pullers: Sequence[Puller],
+    sources: Sources,
     clock: Clock,
 ) -> None:
     """Add the route."""
@@ -30,16 +32,11 @@ def add_draining(
         epoch = Epoch(_number(request, "epoch"))
         settled_ms = Millis(_end_ms(request, keyring, epoch) + _number(request, "grace_ms", "0"))
         # Asked first: what an answer brings after that only makes the epoch look less drained.
-        abandoned = await find_abandoned(readers)
-        sources = [
-            Told(
-                each.url,
-                each.last_asked,
-                tuple(name for name in each.unreadable if name not in abandoned),
-            )
-            for each in pullers
-        ]
-        behind = await find_behind(readers, settled_ms)
+        unread = await find_abandoned(readers)
+        pulled = [_pulled(each, unread) for each in sources]
+        complete = complete_since([each.passages for each in sources])
+        behind = still_behind(await find_behind(readers, settled_ms), complete, settled_ms)
+        stored, abandoned = await find_told(readers)
         waiting, set_aside = await find_sealed(readers, epoch)
         finding = Finding(
             epoch=epoch,
@@ -47,11 +44,29 @@ def add_draining(
             waiting=waiting,
             set_aside=set_aside.records,
             behind=behind,
-            sources=sources,
+            sources=_together(pulled, stored, abandoned),
         )
         return json_response(finding.to_json(clock.now()))
 
     app.router.add_get("/v1/drained", guarded(DRAINED, drained, or_scope=HITS_READ))
+
+
+def _pulled(puller: Puller, abandoned: AbstractSet[str]) -> Told:
+    """Return what a source has let us know; files whose rest was *abandoned* are no news."""
+    unreadable = tuple(name for name in puller.unreadable if name not in abandoned)
+    return Told(puller.url, puller.last_asked, unreadable)
+
+
+def _together(
+    pulled: Sequence[Told], stored: Mapping[str, Told], abandoned: AbstractSet[str]
+) -> list[Told]:
+    """Return what each source has let us know that is not written off.
+
+    Of one that is pulled only what it said since the start counts: which files it could
+    not read is not stored.
+    """
+    found = {**stored, **{each.url: each for each in pulled}}
+    return [each for url, each in found.items() if url not in abandoned]
 
 
 def _end_ms(request: web.Request, keyring: Keyring, epoch: Epoch) -> int:

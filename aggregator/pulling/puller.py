@@ -7,15 +7,17 @@ What holds after each step of `pull`:
 """
 
 from aggregator import metrics
+from aggregator.draining.marks import Passage, passages
 from aggregator.fencing.fence import Fence
-from aggregator.pulling.intake import Intake
+from aggregator.pulling.intake import Intake, Taken
 from aggregator.pulling.lag import Progress, progress, seconds_since
 from aggregator.pulling.pace import pause_seconds
 from aggregator.pulling.safe import Safe
+from aggregator.pulling.standing import beginning
 from aggregator.store import Store
 from milepost.client import Client
 from milepost.clock import Clock, Entropy
-from milepost.errors import ConflictError, ServiceError
+from milepost.errors import ConfigError, ConflictError, InvariantError, ServiceError
 from milepost.logs import get_log
 from milepost.vocabulary import Millis, StreamId
 from milepost.wire import PullAnswer, PullRequest, parse_answer
@@ -26,6 +28,9 @@ READER = "aggregator"  # one name for whatever database is behind it: only the n
 WAIT_MS = 1_000
 # An answer that brings nothing is late; one that brings nothing at once would have us spin.
 EARLY_MS = WAIT_MS // 2
+# An answer holds about 4 MB of boxes, a third more as it travels, and what is told of streams.
+# What is larger is read no further, so that no source keeps the others waiting while it is parsed.
+ANSWER_BYTES_MAX = 32 << 20
 
 
 class Puller:
@@ -45,10 +50,12 @@ class Puller:
         self.url = client.base_url
         self.last_success: Millis | None = None
         self.last_asked: Millis | None = None  # when the last answer that is applied was asked for
+        self.whole_ms: Millis | None = None  # the same, of one that left no file unread
         self.last_error: str | None = "has not answered since the start"
         self.superseded = False  # a newer aggregator pulls from here, and this one may not
         self.unreadable: tuple[str, ...] = ()
         self.progress: dict[StreamId, Progress] = {}
+        self.passages: dict[StreamId, Passage] = {}
         self._client = client
         self._store = store
         self._fence = fence
@@ -70,21 +77,24 @@ class Puller:
         try:
             productive = await self.pull()
         except ServiceError as error:
-            self._failures += 1
-            self.last_error = str(error)
             self.superseded = isinstance(error, ConflictError)
-            metrics.PULL_ERRORS.labels(self.url).inc()
-            log.warning(
-                "pull.failed",
-                source=self.url,
-                code=error.code,
-                reason=str(error),
-                failures=self._failures,
-            )
+            self._failed(error.code, str(error))
+        except (InvariantError, ConfigError):  # our own trouble, or another process has taken over
+            raise
+        except Exception as error:  # noqa: BLE001 - what one source makes us stumble over holds up no other
+            self._failed("unexpected", type(error).__name__)
         else:
             self._failures = 0 if productive else self._failures + 1
         dice = self._entropy(1)[0] / 256
         return pause_seconds(self._failures, dice)
+
+    def _failed(self, code: str, reason: str) -> None:
+        self._failures += 1
+        self.last_error = reason
+        metrics.PULL_ERRORS.labels(self.url).inc()
+        log.warning(
+            "pull.failed", source=self.url, code=code, reason=reason, failures=self._failures
+        )
 
     async def pull(self) -> bool:
         """Take one answer in; tell whether it is worth asking again at once."""
@@ -93,13 +103,26 @@ class Puller:
         self._streams = frozenset(head.id for head in answer.streams)
         taken = await self._intake.take(self.url, answer)
         self.progress = progress(self.progress, taken.known, answer, taken.selection, asked_ms)
+        self.passages = await self._pass(answer, taken, asked_ms)
         if taken.forgotten:
             await self._fence.rise(generation, f"{self.url} was told of more than is known here")
         now = self._clock.now()
         self.last_asked, self.last_success, self.last_error = asked_ms, now, None
         self.superseded = False
         self.unreadable = answer.unreadable
+        if not answer.unreadable:
+            self.whole_ms = asked_ms
         return taken.selection.moves or now - asked_ms >= EARLY_MS
+
+    async def _pass(
+        self, answer: PullAnswer, taken: Taken, asked_ms: Millis
+    ) -> dict[StreamId, Passage]:
+        """Return how far the announced streams have come past their marks."""
+        new = [head.id for head in answer.streams if head.id not in self.passages]
+        promised = await self._store.promised(new) if new else {}
+        anew = {stream: beginning(stream) for stream in taken.selection.begun}
+        cursors = {**taken.known, **anew, **taken.selection.after}
+        return passages(self.passages, promised, cursors, answer.streams, asked_ms)
 
     async def _ask(self) -> PullAnswer:
         if self._streams is None:
@@ -114,5 +137,10 @@ class Puller:
             ended=self._safe.ended(await self._store.ended_of(self.url)),
             wait_ms=WAIT_MS,
         )
-        told = await self._client.post("/v1/pull", request.to_json(), wait_seconds=WAIT_MS / 1000)
+        told = await self._client.post(
+            "/v1/pull",
+            request.to_json(),
+            wait_seconds=WAIT_MS / 1000,
+            bytes_max=ANSWER_BYTES_MAX,
+        )
         return parse_answer(told)

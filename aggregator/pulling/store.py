@@ -32,10 +32,15 @@ HOLES = """
      WHERE stream IN (SELECT unhex(value) FROM json_each(?)) LIMIT ?
 """
 HOLES_MAX = 10_000  # beyond that no more are filled at a time
+PROMISED = """
+    SELECT stream, last_seq FROM stream
+     WHERE stream IN (SELECT unhex(value) FROM json_each(?))
+"""
 
 # Whoever answers again is waited for again.
 PUT_SOURCE = """
-    INSERT INTO source (url, region, machine, version, last_success_ms) VALUES (?, ?, ?, ?, ?)
+    INSERT INTO source (url, region, machine, version, last_success_ms, found_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?5)
         ON CONFLICT (url) DO UPDATE
        SET region = excluded.region, machine = excluded.machine,
            version = excluded.version, last_success_ms = excluded.last_success_ms,

@@ -1,14 +1,14 @@
 """The query API: `GET /v1/hits` and `GET /v1/sources`."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
+from aggregator.discovery.sources import Sources
 from aggregator.pulling.lag import Progress, seconds_since
 from aggregator.pulling.puller import Puller
 from aggregator.query.params import read_question, rfc3339, write_cursor
-from aggregator.query.store import StoredStream, find_hits, find_sources
+from aggregator.query.store import StoredSource, StoredStream, find_hits, find_sources
 from aggregator.store import Count, Store
 from milepost.clock import Clock
 from milepost.database import Readers
@@ -21,7 +21,7 @@ def add_queries(
     app: web.Application,
     readers: Readers,
     store: Store,
-    pullers: Sequence[Puller],
+    sources: Sources,
     clock: Clock,
 ) -> None:
     """Add the routes."""
@@ -31,36 +31,60 @@ def add_queries(
         rows, last = await find_hits(readers, question)
         return json_response({"hits": rows, "next": last and write_cursor(question, last)})
 
-    async def sources(request: web.Request) -> web.Response:
+    async def list_sources(request: web.Request) -> web.Response:
         del request
         stored, streams = await find_sources(readers)
         waiting, set_aside = await store.count_sealed()
         now = clock.now()
+        pulled = {each.url: each for each in sources}
         told = [
-            {
-                "url": each.url,
-                **stored.get(each.url, {}),
-                **_state(each, streams.get(each.url, []), now),
-            }
-            for each in pullers
+            _source(url, pulled.get(url), stored.get(url), streams.get(url, []), now)
+            for url in dict.fromkeys([*pulled, *stored])
         ]
         return json_response(
             {"sources": told, "waiting": _count(waiting), "set_aside": _count(set_aside)}
         )
 
     app.router.add_get("/v1/hits", guarded(HITS_READ, hits))
-    app.router.add_get("/v1/sources", guarded(HITS_READ, sources))
+    app.router.add_get("/v1/sources", guarded(HITS_READ, list_sources))
 
 
-def _state(puller: Puller, stored: list[StoredStream], now: Millis) -> dict[str, Any]:
+def _source(
+    url: str,
+    puller: Puller | None,
+    stored: StoredSource | None,
+    streams: list[StoredStream],
+    now: Millis,
+) -> dict[str, Any]:
     """Return how one source does: what is in memory is newer than what is stored."""
-    streams = [_stream(each, puller.progress.get(each.stream, Progress()), now) for each in stored]
-    silent = 0.0 if puller.last_error is None else puller.silent_seconds()
+    progress = puller.progress if puller else {}
+    listed = [_stream(each, progress.get(each.stream, Progress()), now) for each in streams]
     told: dict[str, Any] = {
-        "lag_records": sum(stream["lag_records"] for stream in streams),
-        "lag_seconds": max([silent, *(stream["lag_seconds"] for stream in streams)]),
-        "streams": streams,
+        "url": url,
+        "state": "known",
+        **(stored.to_json() if stored else {}),
+        "lag_records": sum(stream["lag_records"] for stream in listed),
+        "lag_seconds": max(
+            [_silence(puller, stored, now), *(each["lag_seconds"] for each in listed)]
+        ),
+        "streams": listed,
     }
+    if puller is not None:
+        told |= _memory(puller)
+    return told
+
+
+def _silence(puller: Puller | None, stored: StoredSource | None, now: Millis) -> float:
+    """Return for how long a source has not answered; one that does answers."""
+    if puller is not None:
+        return 0.0 if puller.last_error is None else puller.silent_seconds()
+    if stored is None:
+        return 0.0
+    return seconds_since(stored.asked_ms or stored.last_success_ms or stored.found_ms, now)
+
+
+def _memory(puller: Puller) -> dict[str, Any]:
+    told: dict[str, Any] = {}
     if puller.last_success is not None:
         told["last_success"] = rfc3339(puller.last_success)
     if puller.last_error is not None:

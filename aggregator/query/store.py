@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from aggregator.draining.store import SWEPT
 from aggregator.hits.store import COLUMNS, INTERNED
 from aggregator.opening.batches import TIME_MS_MAX
 from aggregator.pulling.store import BEHIND, RECORDS_BEHIND
@@ -22,7 +23,11 @@ TEXT_FILTER = "{name} = (SELECT id FROM text WHERE value = ?)"
 BY_TIME, BY_ARRIVAL = "(time_ms, batch, idx)", "(batch, idx)"
 TEXTS = "SELECT id, value FROM text WHERE id IN (SELECT value FROM json_each(?))"
 
-SOURCES = "SELECT url, region, machine, version, last_success_ms FROM source"
+SOURCES = f"""
+    SELECT url, region, machine, version, last_success_ms, asked_ms, last_error, found_ms,
+           gone_ms, abandoned_ms, gone_ms IS NOT NULL AND {SWEPT}
+      FROM source ORDER BY found_ms, url
+"""
 # Also those that are gone although something announced never came.
 STREAMS = f"""
     SELECT source, stream, created_ms, open, present, seq, last_seq, {RECORDS_BEHIND}, {BEHIND},
@@ -80,16 +85,51 @@ class StoredStream:
     abandoned_ms: Millis | None
 
 
-async def find_sources(readers: Readers) -> tuple[dict[str, Row], dict[str, list[StoredStream]]]:
-    """Return what is stored of each source, and of its streams, by url."""
-    sources: dict[str, Row] = {}
-    for url, region, machine, version, success_ms in await readers.rows(SOURCES):
-        sources[url] = {
-            "region": region,
-            "machine": machine,
-            "version": version,
-            "last_success": rfc3339(success_ms),
+@dataclass(frozen=True, slots=True)
+class StoredSource:
+    """What is stored of one source."""
+
+    region: str | None
+    machine: str | None
+    version: str | None
+    last_success_ms: Millis | None  # of the last answer that changed something
+    asked_ms: Millis | None
+    last_error: str | None
+    found_ms: Millis
+    gone_ms: Millis | None
+    abandoned_ms: Millis | None
+    swept: bool  # gone, and what it had was read from its replicas
+
+    @property
+    def state(self) -> str:
+        """Return what has become of it."""
+        if self.abandoned_ms is not None:
+            return "abandoned"
+        return "known" if self.gone_ms is None else "gone"
+
+    def to_json(self) -> Row:
+        """Return what is told of it, without what there is not."""
+        told = {
+            "state": self.state,
+            "region": self.region,
+            "machine": self.machine,
+            "version": self.version,
+            "last_success": _written(max(self.last_success_ms or 0, self.asked_ms or 0) or None),
+            "last_error": self.last_error,
+            "gone": _written(self.gone_ms),
+            "abandoned": _written(self.abandoned_ms),
+            "swept": True if self.swept else None,
         }
+        return {name: value for name, value in told.items() if value is not None}
+
+
+async def find_sources(
+    readers: Readers,
+) -> tuple[dict[str, StoredSource], dict[str, list[StoredStream]]]:
+    """Return what is stored of each source, and of its streams, by url."""
+    sources: dict[str, StoredSource] = {}
+    for url, *rest in await readers.rows(SOURCES):
+        sources[url] = StoredSource(*rest)
     streams: dict[str, list[StoredStream]] = {}
     for url, *rest in await readers.rows(STREAMS):
         streams.setdefault(url, []).append(_stream(rest))
@@ -163,6 +203,10 @@ def _page(question: Question) -> tuple[str, list[Any]]:
 def _moment(moment_ms: int) -> str | None:
     """Write a moment out of a header, which nobody has vouched for."""
     return rfc3339(moment_ms) if moment_ms <= TIME_MS_MAX else None
+
+
+def _written(moment_ms: int | None) -> str | None:
+    return None if moment_ms is None else rfc3339(moment_ms)
 
 
 def _marks(values: Sequence[Any]) -> str:

@@ -8,14 +8,20 @@ CREATE TABLE meta (             -- one row, written when the database is made
     holder     BLOB    NOT NULL   -- the process that took it last: no other may write
 ) STRICT;
 
--- One machine that is pulled from.  Born with its first answer.
+-- One machine that is pulled from.  Born when it is first known, and kept for ever.
 CREATE TABLE source (
     url             TEXT    PRIMARY KEY,
-    region          TEXT    NOT NULL,
-    machine         TEXT    NOT NULL,
-    version         TEXT    NOT NULL,
-    last_success_ms INTEGER NOT NULL,  -- of the last answer that changed something here
-    abandoned_ms    INTEGER            -- when it was written off by hand; NULL: it was not
+    found_ms        INTEGER NOT NULL, -- when it was first known
+    region          TEXT,             -- as it said itself; NULL: it has never answered
+    machine         TEXT,
+    version         TEXT,
+    last_success_ms INTEGER,          -- of the last answer that changed something here
+    -- When an answer was asked for that is applied and left no file unread: the newest
+    -- but for some seconds, and NULL as long as there was none.
+    asked_ms        INTEGER,
+    last_error      TEXT,             -- what was wrong when it went; NULL: nothing, or it is known
+    gone_ms         INTEGER,          -- when it was found to be gone; NULL: it is known
+    abandoned_ms    INTEGER           -- written off by hand then; NULL: it is not
 ) STRICT, WITHOUT ROWID;
 
 -- One stream, from its first announcement on; kept when its file has been retired.
@@ -45,6 +51,7 @@ CREATE TABLE stream (
     forks        INTEGER NOT NULL DEFAULT 0,  -- how often a branch was begun
     forked_ms    INTEGER,            -- when the last one was; NULL: never
     abandoned_ms INTEGER,            -- when its rest was written off by hand; NULL: it was not
+    swept_ms     INTEGER,            -- when its replica was read to the end; NULL: it was not
     CHECK ((branch_seq IS NULL) = (branch_chain IS NULL)),
     CHECK ((branch_seq IS NULL) = (branch_records IS NULL)),
     CHECK ((branch_seq IS NULL) = (branch_source IS NULL))

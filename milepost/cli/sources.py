@@ -15,6 +15,7 @@ from milepost.client import Client
 STREAM_ID = re.compile("[0-9a-fA-F]{32}")
 LAG_RECORDS_MAX = 10_000  # some seconds of a busy region
 BAD_NEWS = 1
+KNOWN, GONE, ABANDONED = "known", "gone", "abandoned"
 COLUMNS = {
     "region": "REGION",
     "url": "URL",
@@ -27,7 +28,13 @@ COLUMNS = {
 
 def news(source: dict[str, Any]) -> str:
     """Return what is wrong with *source*, or nothing."""
+    if source.get("state") == ABANDONED:
+        return ""  # by hand, so somebody knows
     found = [str(source["last_error"])] if source.get("last_error") else []
+    if source.get("state") == GONE:
+        if source.get("swept"):
+            return ""  # what it had was read from its replicas
+        found.insert(0, GONE)
     if not found and not source.get("last_success"):
         found.append("has not answered yet")
     if source.get("lag_records", 0) > LAG_RECORDS_MAX:
@@ -40,6 +47,12 @@ def news(source: dict[str, Any]) -> str:
     faulty = (each for each in streams if each.get("fault") and not each.get("abandoned"))
     found += [f"stream {stream['stream']}: {stream['fault']}" for stream in faulty]
     return "; ".join(found)
+
+
+def resting(source: dict[str, Any]) -> str | None:
+    """Return what has become of a source that is not pulled any more, or nothing."""
+    state = source.get("state", KNOWN)
+    return None if state == KNOWN else str(state)
 
 
 def worst_first(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -85,7 +98,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 def sources(ctx: click.Context, *, as_json: bool) -> None:
     """Show every source and how far behind it the aggregator is, the worst first.
 
-    Exits with 1 when one of them fails, cannot be read or is far behind.
+    Exits with 1 when one of them fails, cannot be read, is far behind, or is gone with
+    what it may still hold.
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_sources, as_json=as_json)
@@ -110,7 +124,9 @@ def list_sources(ctx: click.Context, *, as_json: bool) -> None:
     if as_json:
         emit_json(found)
     else:
-        emit_table(COLUMNS, [{**one, "news": news(one) or None} for one in found], "no sources")
+        emit_table(
+            COLUMNS, [{**one, "news": news(one) or resting(one)} for one in found], "no sources"
+        )
         for line in [*stream_lines(found), *sealed_lines(answer)]:
             click.echo(line)
     if any(map(news, found)):

@@ -221,9 +221,7 @@ class History:
             paths = self.model.made[again.header.batch]
         self._records += len(paths)
         records = [a_record(path=path) for path in paths]
-        batch = stream.add(
-            self.world.epoch, records, batch=again.header.batch if again else None
-        )
+        batch = stream.add(self.world.epoch, records, batch=again.header.batch if again else None)
         self.model.made[batch.header.batch] = paths
         return batch
 

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from milepost import client
+from aggregator.pulling import puller as puller_module
 from tests.aggregator.combined_world import Edge, FileOfBatches, World, a_record
 
 Spoil = Callable[[bytes], bytes]
@@ -127,7 +127,7 @@ async def test_a_huge_answer_is_not_read_to_its_end(
     world: World, bad: BadEdge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What would fill the memory is refused by its size."""
-    monkeypatch.setattr(client, "ANSWER_BYTES_MAX", 1 << 20)
+    monkeypatch.setattr(puller_module, "ANSWER_BYTES_MAX", 1 << 20)
     bad.spoil = lambda body: body[:-1] + b" " * (1 << 21) + b"}"
     puller = world.puller(bad.edge)
 

@@ -8,8 +8,10 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
 from aggregator.app import build_app
+from aggregator.discovery.sources import Sources
 from aggregator.opening.batches import RecordKey
 from aggregator.pulling.puller import Puller
+from milepost.sqlite import Connection
 from milepost.tokens import DRAINED, HITS_READ, PULL, Principal, TokenBook, token_hash
 from milepost.vocabulary import Epoch, Millis
 from tests.aggregator.combined_world import DAY_MS, START, World, a_record
@@ -30,7 +32,7 @@ async def api(
         readers=world.readers,
         store=world.store,
         keyring=world.keyring,
-        pullers=pullers,
+        sources=Sources(pullers),
         clock=world.clock,
         entropy=Random(5).randbytes,
     )
@@ -244,3 +246,119 @@ async def test_a_key_that_came_beside_a_newer_list_is_not_kept(
 
     assert isinstance(found[Epoch(7)], RecordKey)
     assert world.keyring._keys == {}
+
+
+async def set_source(world: World, url: str, **columns: int) -> None:
+    """Write *columns* into the row of a source, as other parts of the aggregator do."""
+    names = ", ".join(f"{name} = ?" for name in columns)
+
+    def work(db: Connection) -> None:
+        db.execute(f"UPDATE source SET {names} WHERE url = ?", (*columns.values(), url))
+
+    await world.writer.transact(work)
+
+
+async def set_streams(world: World, column: str) -> None:
+    """Write a moment into a column of every stream."""
+    await world.writer.transact(lambda db: db.execute(f"UPDATE stream SET {column} = 1").rowcount)
+
+
+async def test_a_stream_under_load_holds_no_key_for_long(
+    world: World, aiohttp_client: AiohttpClient
+) -> None:
+    """Never at its end: what was committed before the epoch settled is enough."""
+    edge = await world.add_edge()
+    stream = edge.begin()
+    edge.limit = 2
+    puller = world.puller(edge)
+    client = await api(world, aiohttp_client, puller)
+    drained, behind = [], []
+    world.clock.moment = END - 10_000
+    for number in range(8):
+        for _ in range(3 if number == 0 else 2):
+            stream.add(world.epoch, [a_record(number)])
+        await puller.pull()
+        told = await ask(client)
+        drained.append(told["drained"])
+        behind.append(len(told["streams"]))
+        world.clock.moment += 4_000
+
+    assert await world.one("SELECT last_seq - seq FROM stream") == 1
+    # Settled between the third answer and the fourth, whose mark the fifth answer passes.
+    assert drained == [False] * 4 + [True] * 4
+    assert behind == [1] * 4 + [0] * 4
+
+
+async def test_after_a_restart_marks_are_set_again(
+    world: World, aiohttp_client: AiohttpClient
+) -> None:
+    """A stream that is behind holds the key until its cursor has passed the first."""
+    edge = await world.add_edge()
+    stream = edge.begin()
+    for number in range(3):
+        stream.add(world.epoch, [a_record(number)])
+    edge.limit = 2
+    world.clock.moment = END + 1
+    await world.puller(edge).pull()
+    await world.restart()
+    puller = world.puller(edge)
+    client = await api(world, aiohttp_client, puller)
+    drained = [(await ask(client))["drained"]]
+    for _ in range(2):
+        stream.add(world.epoch, [a_record(9)])
+        stream.add(world.epoch, [a_record(9)])
+        edge.limit = 1
+        await puller.pull()
+        drained.append((await ask(client))["drained"])
+    edge.limit = 3
+    await puller.pull()
+    drained.append((await ask(client))["drained"])
+
+    assert drained == [False, False, False, True]
+
+
+async def test_who_is_gone_holds_what_it_has_not_answered_for(
+    world: World, aiohttp_client: AiohttpClient
+) -> None:
+    """Until its streams were read from their replicas, or it is written off."""
+    edge = await world.add_edge()
+    edge.begin().add(world.epoch, [a_record(1)])
+    await world.puller(edge).pull()
+    client = await api(world, aiohttp_client)
+    await set_source(world, edge.url, gone_ms=START, asked_ms=END - 1)
+    early = await ask(client)
+    await set_source(world, edge.url, asked_ms=END)
+    answered = await ask(client)
+    await set_source(world, edge.url, asked_ms=END - 1)
+    await set_streams(world, "swept_ms")
+    swept = await ask(client)
+    await world.writer.transact(lambda db: db.execute("UPDATE stream SET swept_ms = NULL").rowcount)
+    await set_source(world, edge.url, abandoned_ms=START)
+    abandoned = await ask(client)
+
+    assert early["reasons"] == [f"{edge.url} is gone and has not answered since the epoch settled"]
+    assert [each["drained"] for each in (answered, swept, abandoned)] == [True] * 3
+
+
+@pytest.mark.parametrize("column", ["abandoned_ms", "swept_ms"])
+async def test_a_stream_that_was_written_off_or_swept_holds_nothing(
+    world: World, aiohttp_client: AiohttpClient, column: str
+) -> None:
+    """By hand whoever has it; swept once nobody has it any more."""
+    edge = await world.add_edge()
+    stream = edge.begin()
+    for number in range(2):
+        stream.add(world.epoch, [a_record(number)])
+    edge.limit = 1
+    puller = world.puller(edge)
+    world.clock.moment = END + DAY_MS
+    await puller.pull()
+    client = await api(world, aiohttp_client, puller)
+    await set_streams(world, column)
+    present = await ask(client)
+    edge.streams.clear()
+    await puller.pull()
+    absent = await ask(client)
+
+    assert present["drained"] is (column == "abandoned_ms")
+    assert absent["drained"]

@@ -6,20 +6,13 @@ rests on, such a history is found.
 
 import asyncio
 import tempfile
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator import store as store_module
-from aggregator.opening import store as sealed
-from aggregator.pulling import intake
-from milepost.batch import Batch
 from tests.aggregator.histories import NAMES, Laws, Step, live_through
 
 STEPS_MAX, NUMBER_MAX = 40, 63

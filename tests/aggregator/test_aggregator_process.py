@@ -1,7 +1,9 @@
 """The aggregator as a process: start, pull, be killed, go on, stop."""
 
 import asyncio
+import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -14,11 +16,13 @@ from typing import Any
 import pytest
 
 from aggregator.config import Config
+from aggregator.discovery.finding import Where
 from milepost.client import Client, new_session
-from milepost.config import Secret
+from milepost.config import Listener, Secret
 from milepost.errors import ConfigError, ServiceError
 from milepost.tokens import HITS_READ, tokens_document
 from tests.aggregator.combined_world import TOKEN, World, a_record
+from tests.aggregator.dns_world import APP, Dnsmasq, Platform, needs_dnsmasq
 
 GOOD = {
     "MILEPOST_TOKENS_FILE": "tokens.json",
@@ -130,11 +134,40 @@ def test_no_source_is_a_fault() -> None:
         Config.from_env({**GOOD, "MILEPOST_SOURCES": ","})
 
 
+def test_an_app_is_enough() -> None:
+    """The list may be empty then; group and port are those that deploy/fly.toml has."""
+    more = {"MILEPOST_SOURCES": "", "MILEPOST_SOURCES_APP": "shop"}
+    config = Config.from_env({**GOOD, **more, "MILEPOST_DNS": "[fdaa::3]:53"})
+
+    assert config.sources == ()
+    assert config.where == Where("shop", "edge", 8081)
+    assert config.dns == Listener("fdaa::3", 53)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("SOURCES", "", "MILEPOST_SOURCES: missing; name the edges, or their app in MILEPOST_SOU"),
+        ("SOURCES_APP", "a.b", "MILEPOST_SOURCES_APP: want small letters"),
+        ("SOURCES_GROUP", "a/b", "MILEPOST_SOURCES_GROUP: want small letters"),
+        ("SOURCES_PORT", "0", "MILEPOST_SOURCES_PORT: want 1..65535"),
+        ("DNS", "dns.example:53", "MILEPOST_DNS: want one address:port"),
+        ("DNS", "1.1.1.1:53,1.0.0.1:53", "MILEPOST_DNS: want one address:port"),
+        ("DNS", "1.1.1.1", "MILEPOST_DNS: want host:port"),
+    ],
+)
+def test_where_to_look_is_checked(name: str, value: str, fault: str) -> None:
+    """A name ends up inside others, and a DNS that needed a DNS would never be found."""
+    with pytest.raises(ConfigError, match=re.escape(fault)):
+        Config.from_env({**GOOD, f"MILEPOST_{name}": value})
+
+
 def test_good_settings_are_read() -> None:
     """Addresses lose their slash, and the database lies in the data folder."""
     config = Config.from_env({**GOOD, "MILEPOST_DATA": "/data"})
 
     assert config.sources == ("http://127.0.0.1:2", "http://127.0.0.1:3")
+    assert (config.where, config.dns) == (None, None)
     assert config.database == Path("/data/combined.db")
 
 
@@ -181,3 +214,45 @@ async def test_a_second_process_on_one_folder_is_refused(world: World, running: 
 
     assert second.returncode == 2
     assert b"in use by another process" in errors
+
+
+@needs_dnsmasq
+@pytest.mark.slow
+async def test_machines_are_found_and_no_silence_loses_them(
+    world: World, running: Running, tmp_path: Path
+) -> None:
+    """One that comes is pulled; with the DNS dead both go on, also over a restart."""
+    async with contextlib.AsyncExitStack() as stack:
+        dnsmasq, platform = Dnsmasq(tmp_path), Platform(world, stack)
+        stack.callback(dnsmasq.stop)
+        edges = [await platform.machine("127.0.0.2"), await platform.machine("127.0.0.3", "cdg")]
+        streams = [edge.begin() for edge in edges]
+        streams[0].add(world.epoch, [a_record(1)])
+        dnsmasq.tell({"m1": "127.0.0.2"}, others={"k1": "127.0.0.9"})
+        settings = {
+            "MILEPOST_SOURCES": "",
+            "MILEPOST_SOURCES_APP": APP,
+            "MILEPOST_SOURCES_PORT": str(platform.port),
+            "MILEPOST_DNS": str(dnsmasq.server),
+        }
+        process = await running.start(**settings)
+        assert await running.hits(1) == ["/spring?n=1"]
+        streams[1].add(world.epoch, [a_record(2)])
+        dnsmasq.tell({"m1": "127.0.0.2", "m2": "127.0.0.3"})
+        assert await running.hits(2) == ["/spring?n=1", "/spring?n=2"]
+
+        dnsmasq.stop()
+        await running.ask("/readyz", lambda told: "discovery" in told.get("notes", {}))
+        streams[0].add(world.epoch, [a_record(3)])
+        edges[0].news.set()
+        assert len(await running.hits(3)) == 3
+
+        process.kill()
+        await process.wait()
+        await running.start(**settings)
+        wanted = [platform.url("m1"), platform.url("m2")]
+        told = await running.ask("/v1/sources", lambda told: len(told["sources"]) == 2)
+        assert [each["url"] for each in told["sources"]] == wanted
+        streams[1].add(world.epoch, [a_record(4)])
+        dnsmasq.tell({"m1": "127.0.0.2", "m2": "127.0.0.3"})
+        assert len(await running.hits(4)) == 4

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.app import build_app
+from aggregator.discovery.sources import Sources
 from aggregator.pulling.puller import Puller
 from aggregator.query.params import Place, read_question, rfc3339, write_cursor
 from milepost.errors import RejectedError
@@ -45,7 +46,9 @@ async def connect(
         readers=world.readers,
         store=world.store,
         keyring=world.keyring,
-        pullers=pullers or [world.puller(edge) for edge in world.edges],
+        sources=Sources(
+            [world.puller(edge) for edge in world.edges] if pullers is None else pullers
+        ),
         clock=world.clock,
         entropy=bytes,
     )

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
 from aggregator.app import build_app
+from aggregator.discovery.sources import Sources
 from aggregator.pulling.puller import Puller
 from milepost.batch import Header
 from milepost.record import RawRecord
@@ -40,7 +41,7 @@ async def api(
         readers=world.readers,
         store=world.store,
         keyring=world.keyring,
-        pullers=pullers,
+        sources=Sources(pullers),
         clock=world.clock,
         entropy=Random(5).randbytes,
     )

@@ -210,6 +210,9 @@ async def test_a_source_that_fails_is_bad_news(run: Run, answers: Answers) -> No
         ({"last_success": None}, "has not answered yet"),
         ({"lag_records": 10_001}, "far behind"),
         ({"unreadable": ["ab"]}, "cannot read ab"),
+        ({"state": "gone", "last_error": "TimeoutError"}, "gone; TimeoutError"),
+        ({"state": "gone", "swept": True, "last_error": "TimeoutError"}, ""),
+        ({"state": "abandoned", "lag_records": 10_001}, ""),
         ({"streams": [{"stream": "ab", "fault": "fork"}, {"stream": "cd"}]}, "stream ab: fork"),
     ],
 )

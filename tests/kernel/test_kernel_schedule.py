@@ -105,3 +105,82 @@ async def test_a_clock_that_is_set_back_makes_no_pause_longer() -> None:
     await asyncio.gather(task, return_exceptions=True)
 
     assert runs == 3
+
+
+async def test_a_step_that_is_removed_finishes_its_run() -> None:
+    """It runs no more after that, and who removed it hears when."""
+    schedule = Schedule(SystemClock())
+    inside, go_on, heard = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    runs = []
+
+    async def step() -> float:
+        inside.set()
+        await go_on.wait()
+        runs.append(1)
+        return 0.0
+
+    schedule.add("step", step)
+    task = asyncio.create_task(schedule.run())
+    await asyncio.wait_for(inside.wait(), 5)
+    schedule.remove("step", heard.set)
+    early = heard.is_set()
+    go_on.set()
+    await asyncio.wait_for(heard.wait(), 5)
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert (early, runs) == (False, [1])
+
+
+async def test_a_step_that_comes_back_does_not_overlap_itself() -> None:
+    """The new one begins when the run of the old has finished."""
+    schedule = Schedule(SystemClock())
+    inside, go_on, ran = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    seen: list[str] = []
+
+    async def old() -> float:
+        seen.append("old begins")
+        inside.set()
+        await go_on.wait()
+        seen.append("old ends")
+        return 0.0
+
+    async def new() -> float:
+        seen.append("new")
+        ran.set()
+        return 60.0
+
+    schedule.add("step", old)
+    task = asyncio.create_task(schedule.run())
+    await asyncio.wait_for(inside.wait(), 5)
+    schedule.remove("step", lambda: seen.append("heard"))
+    schedule.add("step", new)
+    await asyncio.sleep(0.05)
+    go_on.set()
+    await asyncio.wait_for(ran.wait(), 5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert seen == ["old begins", "old ends", "heard", "new"]
+
+
+async def test_a_step_that_is_removed_in_its_pause_runs_no_more() -> None:
+    """A pause is no run."""
+    schedule = Schedule(SystemClock())
+    heard = asyncio.Event()
+    runs = []
+
+    async def step() -> float:
+        runs.append(1)
+        return 0.1
+
+    schedule.add("step", step)
+    task = asyncio.create_task(schedule.run())
+    await asyncio.sleep(0.05)
+    schedule.remove("step", heard.set)
+    await asyncio.wait_for(heard.wait(), 5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert runs == [1]

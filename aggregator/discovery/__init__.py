@@ -1,0 +1,1 @@
+"""Discovery: who is to be pulled, who has come, and who is gone."""
