@@ -10,6 +10,7 @@ from aggregator.opening.retry import Retrier
 from aggregator.pulling.puller import Puller
 from aggregator.query.handlers import add_queries
 from aggregator.query.set_aside import add_set_aside
+from aggregator.replicas.sweeping import Sweeper
 from aggregator.store import Store
 from milepost.clock import Clock, Entropy
 from milepost.database import Readers
@@ -27,11 +28,12 @@ def build_app(
     pullers: Sequence[Puller],
     clock: Clock,
     entropy: Entropy,
+    sweeper: Sweeper | None = None,
 ) -> web.Application:
     """Return the private listener's application."""
     app = new_app(entropy, tokens)
-    add_health(app, lambda: unready(keyring, pullers))
-    add_queries(app, readers, store, pullers, clock)
+    add_health(app, lambda: unready(keyring, pullers), notes=sweeper.notes if sweeper else dict)
+    add_queries(app, readers, store, pullers, clock, sweeper=sweeper)
     add_draining(app, readers, keyring, pullers, clock)
     add_set_aside(app, readers, store, Retrier(store, keyring))
     return app

@@ -1,12 +1,14 @@
 """The aggregator's settings, read once."""
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from milepost.config import EnvReader, Listener, Secret
 from milepost.epochs import IDENTITY_BYTES
+from milepost.litestream import find_program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,8 @@ class Config:
     sources: tuple[str, ...]
     litestream_socket: str
     replica_url: str
+    litestream: str  # the program; empty: it was not found
+    store_env: Mapping[str, str] = field(repr=False)  # what reaching the object store takes
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -38,7 +42,14 @@ class Config:
                 sources=read.urls("SOURCES"),
                 litestream_socket=socket,
                 replica_url=replica_url,
+                litestream=read.text("LITESTREAM") or find_program(sys.executable, env.get("PATH")),
+                store_env=dict(env),
             )
+
+    @property
+    def scratch(self) -> Path:
+        """Return the folder into which replicas are restored."""
+        return self.data / "replicas.scratch"
 
     @property
     def database(self) -> Path:

@@ -9,12 +9,14 @@ SEALED_OF_EPOCH = """
     SELECT reason IS NOT NULL, count(*), sum(count) FROM sealed JOIN applied USING (batch)
      WHERE sealed.epoch = ? GROUP BY 1
 """
-# Also those that no source has any more: what they promised never came.  And those that are
+# Also those that no source has any more: what they promised never came, unless their replica was
+# read to its end, after which nothing more can come.  And those that are
 # there and were refused: a forked one may hold what nobody has seen.
 BEHIND = """
     SELECT stream, source, max(last_records - records, 0), fault
       FROM stream
-     WHERE (seq < last_seq OR (present = 1 AND fault IS NOT NULL)) AND created_ms < ?
+     WHERE (seq < last_seq OR (present = 1 AND fault IS NOT NULL))
+       AND swept_ms IS NULL AND created_ms < ?
      ORDER BY created_ms
 """
 

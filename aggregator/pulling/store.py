@@ -42,6 +42,16 @@ PUT_STREAM = """
        SET source = excluded.source, region = excluded.region, life = excluded.life,
            open = excluded.open, present = 1, fault = excluded.fault,
            last_seq = max(last_seq, excluded.last_seq),
+           last_records = max(last_records, excluded.last_records),
+           swept_ms = NULL, retired_ms = NULL
+"""
+# No source is heard: whether one has the stream stays as it was told.
+PUT_COPY = """
+    INSERT INTO stream (stream, source, region, life, created_ms, open, present,
+                        seq, chain, records, last_seq, last_records, fault)
+    VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, 0, ?, ?, ?)
+        ON CONFLICT (stream) DO UPDATE
+       SET last_seq = max(last_seq, excluded.last_seq),
            last_records = max(last_records, excluded.last_records)
 """
 MARK_LIVES_ABSENT = "UPDATE life SET present = 0 WHERE source = ? AND present = 1"
@@ -83,6 +93,14 @@ def announce(
     db.executemany(PUT_METER, ((life.id, *row) for life in answer.lives for row in life.meter))
 
 
+def announce_copy(db: Connection, answer: PullAnswer, selection: Selection) -> None:
+    """Note what a copy of one stream promises, found where no machine hands it over."""
+    (head,) = answer.streams
+    source = f"replica:{answer.region}/{answer.machine}"
+    row = _stream_row(source, answer.region, head, selection)
+    db.execute(PUT_COPY, (*row[:5], *row[6:]))  # open: nobody knows
+
+
 def _stream_row(
     source: str, region: str, head: StreamHead, selection: Selection
 ) -> tuple[Any, ...]:
@@ -104,15 +122,18 @@ def _life_row(source: str, region: str, life: Life) -> tuple[Any, ...]:
     return (life.id, source, region, life.worker, life.started_ms, life.alive)
 
 
-def move_cursors(db: Connection, selection: Selection) -> None:
-    """Move the cursors behind what was applied, if they are where *selection* began."""
+def move_cursors(db: Connection, selection: Selection, *, must: bool = True) -> None:
+    """Move the cursors behind what was applied, if they are where *selection* began.
+
+    With *must*, UnavailableError says that one is not.
+    """
     counts: Counter[StreamId] = Counter()
     for batch in selection.fresh:
         counts[batch.header.stream] += batch.header.count
     for stream, after in selection.after.items():
         before = selection.before[stream]
         row = (after.seq, after.chain, counts[stream], stream, before.seq, before.chain)
-        if db.execute(MOVE_CURSOR, row).rowcount != 1:
+        if db.execute(MOVE_CURSOR, row).rowcount != 1 and must:
             # Two sources brought one stream at the same time: the other was first.
             msg = f"stream {stream.hex()} moved meanwhile"
             raise UnavailableError(msg)

@@ -9,6 +9,7 @@ from aggregator.pulling.lag import Progress, seconds_since
 from aggregator.pulling.puller import Puller
 from aggregator.query.params import read_question, rfc3339, write_cursor
 from aggregator.query.store import StoredStream, find_hits, find_sources
+from aggregator.replicas.sweeping import Sweeper
 from aggregator.store import Count, Store
 from milepost.clock import Clock
 from milepost.database import Readers
@@ -23,8 +24,10 @@ def add_queries(
     store: Store,
     pullers: Sequence[Puller],
     clock: Clock,
+    *,
+    sweeper: Sweeper | None = None,
 ) -> None:
-    """Add the routes."""
+    """Add the routes; without a *sweeper* there are no replicas to tell of."""
 
     async def hits(request: web.Request) -> web.Response:
         question = read_question(list(request.query.items()))
@@ -44,8 +47,9 @@ def add_queries(
             }
             for each in pullers
         ]
+        answer = {"sources": told, "waiting": _count(waiting), "set_aside": _count(set_aside)}
         return json_response(
-            {"sources": told, "waiting": _count(waiting), "set_aside": _count(set_aside)}
+            {**answer, "replicas": await sweeper.told()} if sweeper is not None else answer
         )
 
     app.router.add_get("/v1/hits", guarded(HITS_READ, hits))
@@ -81,7 +85,11 @@ def _stream(stored: StoredStream, progress: Progress, now: Millis) -> dict[str, 
         "lag_records": stored.lag_records,
         "lag_seconds": seconds_since(since, now) if stored.seq < stored.last_seq else 0.0,
     }
-    return {**told, "fault": stored.fault} if stored.fault else told
+    if stored.fault:
+        told["fault"] = stored.fault
+    if stored.swept_ms is not None:
+        told["swept"] = rfc3339(stored.swept_ms)
+    return told
 
 
 def _count(count: Count) -> dict[str, int]:

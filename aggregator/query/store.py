@@ -25,7 +25,7 @@ SOURCES = "SELECT url, region, machine, version, last_success_ms FROM source"
 # Also those that are gone although something announced never came.
 STREAMS = """
     SELECT source, stream, created_ms, open, present, seq, last_seq,
-           max(last_records - records, 0), fault
+           max(last_records - records, 0), fault, swept_ms
       FROM stream WHERE present = 1 OR seq < last_seq ORDER BY source, created_ms
 """
 
@@ -69,6 +69,7 @@ class StoredStream:
     last_seq: Seq
     lag_records: int
     fault: str | None
+    swept_ms: Millis | None
 
 
 async def find_sources(readers: Readers) -> tuple[dict[str, Row], dict[str, list[StoredStream]]]:
@@ -174,7 +175,7 @@ def _hit(row: Any, texts: dict[int, str]) -> Row:
 
 
 def _stream(row: Sequence[Any]) -> StoredStream:
-    stream, created_ms, is_open, present, seq, last_seq, lag_records, fault = row
+    stream, created_ms, is_open, present, seq, last_seq, lag_records, fault, swept_ms = row
     return StoredStream(
         stream=StreamId(stream),
         created_ms=Millis(created_ms),
@@ -184,6 +185,7 @@ def _stream(row: Sequence[Any]) -> StoredStream:
         last_seq=Seq(last_seq),
         lag_records=lag_records,
         fault=fault,
+        swept_ms=swept_ms,
     )
 
 

@@ -13,7 +13,8 @@ CREATE TABLE source (
     region          TEXT    NOT NULL,
     machine         TEXT    NOT NULL,
     version         TEXT    NOT NULL,
-    last_success_ms INTEGER NOT NULL  -- of the last answer that changed something here
+    last_success_ms INTEGER NOT NULL, -- of the last answer that changed something here
+    gone_ms         INTEGER           -- when it was found to be gone; NULL: it is expected
 ) STRICT, WITHOUT ROWID;
 
 -- One stream, from its first announcement on; kept when its file has been retired.
@@ -30,10 +31,14 @@ CREATE TABLE stream (
     records      INTEGER NOT NULL,   -- in the batches up to the cursor
     last_seq     INTEGER NOT NULL,   -- the most that was ever announced
     last_records INTEGER NOT NULL,
-    fault        TEXT                -- why nothing more is taken; NULL: all is well
+    fault        TEXT,               -- why nothing more is taken; NULL: all is well
+    abandoned_ms INTEGER,            -- when the rest was written off by hand
+    swept_ms     INTEGER,            -- when its replica was read to its end, after its machine had gone
+    retired_ms   INTEGER             -- when it was first seen to be complete and on no machine
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX stream_by_source ON stream (source, present);
+CREATE INDEX stream_by_swept ON stream (swept_ms) WHERE swept_ms IS NOT NULL;
 
 -- The meter of each life, as it was last told.
 CREATE TABLE life (

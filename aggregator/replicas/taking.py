@@ -1,0 +1,49 @@
+"""Taking a restored stream in, by the rules that hold for a pulled one.
+
+It begins where the pull has ended.  If the copy does not know that place, because
+it is shorter or has another history, it is walked from its beginning: what was
+applied before is told by its id, and counts once.
+
+What holds after each step of `take`: what an answer brought is durable together
+with the cursor, so that dying in between means walking on from there.
+"""
+
+import asyncio
+from pathlib import Path
+
+from aggregator.pulling.intake import Intake
+from aggregator.pulling.select import beginning
+from aggregator.replicas.names import Name
+from aggregator.replicas.reading import Copy, answer_after, holds, look
+from aggregator.store import Store
+from milepost.errors import RejectedError
+from milepost.wire import Cursor
+
+
+class CopyTaker:
+    """Takes in what restored streams hold."""
+
+    def __init__(self, store: Store, intake: Intake) -> None:
+        self._store = store
+        self._intake = intake
+
+    async def take(self, name: Name, path: Path) -> Copy:
+        """Apply what nobody has applied of the stream at *path*; return what was there."""
+        copy = await asyncio.to_thread(look, path, name)
+        at = await self._begin(copy)
+        await self._intake.take_copy(copy.answer(), at)  # what it promises, be it nothing
+        while at.seq < copy.head.last_seq:
+            answer = await asyncio.to_thread(answer_after, copy, at)
+            selection = await self._intake.take_copy(answer, at)
+            after = selection.after.get(name.stream)
+            if after is None:
+                raise RejectedError(selection.faults.get(name.stream, "nothing of it was taken"))
+            at = after
+        return copy
+
+    async def _begin(self, copy: Copy) -> Cursor:
+        stream = copy.head.id
+        cursor = (await self._store.cursors([stream])).get(stream)
+        if cursor is not None and await asyncio.to_thread(holds, copy, cursor):
+            return cursor
+        return beginning(stream)
