@@ -45,6 +45,8 @@ PUT_STREAM = """
            last_records = max(last_records, excluded.last_records),
            swept_ms = NULL, retired_ms = NULL
 """
+# Stands for the url of the source of a stream that no machine has ever announced here.
+OF_COPIES = "replica:"
 # No source is heard: whether one has the stream stays as it was told.
 PUT_COPY = """
     INSERT INTO stream (stream, source, region, life, created_ms, open, present,
@@ -96,7 +98,7 @@ def announce(
 def announce_copy(db: Connection, answer: PullAnswer, selection: Selection) -> None:
     """Note what a copy of one stream promises, found where no machine hands it over."""
     (head,) = answer.streams
-    source = f"replica:{answer.region}/{answer.machine}"
+    source = f"{OF_COPIES}{answer.region}/{answer.machine}"
     row = _stream_row(source, answer.region, head, selection)
     db.execute(PUT_COPY, (*row[:5], *row[6:]))  # open: nobody knows
 

@@ -57,6 +57,7 @@ class Stored:
     """What is stored of a stream."""
 
     source: str
+    announced: bool = True  # False: it is known from its replica alone, and nobody said it closed
     present: bool
     open: bool
     seq: Seq
@@ -69,7 +70,8 @@ class Stored:
     @property
     def complete(self) -> bool:
         """Tell whether nothing of it can be missing, or what is missing was written off by hand."""
-        whole = not self.open and self.fault is None and self.seq >= self.last_seq
+        closed = self.announced and not self.open
+        whole = closed and self.fault is None and self.seq >= self.last_seq
         return whole or self.abandoned_ms is not None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aggregator.pulling.store import hex_list
+from aggregator.pulling.store import OF_COPIES, hex_list
 from aggregator.replicas.rules import Stored
 from milepost.database import Readers, Writer
 from milepost.sqlite import Connection
@@ -123,6 +123,7 @@ def _stored(columns: Sequence[Any]) -> Stored:
     source, present, is_open, seq, last_seq, fault, swept_ms, retired_ms, abandoned_ms = columns
     return Stored(
         source=source,
+        announced=not source.startswith(OF_COPIES),
         present=bool(present),
         open=bool(is_open),
         seq=Seq(seq),

@@ -37,7 +37,7 @@ from milepost.vocabulary import Millis, StreamId
 
 log = get_log(__name__)
 
-SWEEP_SECONDS, SOON_SECONDS = 60.0, 5.0
+SWEEP_SECONDS, SOON_SECONDS = 60.0, 2.0
 READING_MS_MAX = 60_000  # then the store is listed anew
 QUIET_MS = 10_000  # what is younger may still be growing: litestream writes once a second
 AHEAD_MS_MAX = 3_600_000  # as far as clocks may differ; what is from later says nothing
@@ -109,11 +109,11 @@ class Sweeper:
 
     async def sweep(self) -> bool:
         """List, read and delete; tell whether that left nothing to be done soon."""
-        began = self._clock.now()  # a machine asked from now on knows what is listed
         listing = await self._objects.listing()
+        began = self._clock.now()  # a machine that is asked from now on knows what was listed
         self._note(listing, began)
+        sources = await self._sources()  # before the streams: what they told is stored by then
         stored = await self._store.stored([name.stream for name in listing.names])
-        sources = await self._sources()
         verdicts = {
             name: judge(name, self._seen[name], stored.get(name.stream), sources)
             for name in listing.names
@@ -249,13 +249,17 @@ class Sweeper:
         if not contents.files:
             msg = "it holds no file"
             raise RejectedError(msg)
+        if sweeps and -AHEAD_MS_MAX < now - contents.newest_ms < QUIET_MS:
+            if now - self._seen[name] < SILENT_MS:
+                return False
+            sweeps = False  # somebody writes it, and nobody hands it over
         reading = self._read.get(name)
-        growing = -AHEAD_MS_MAX < now - contents.newest_ms < QUIET_MS
-        if not sweeps and reading is not None and reading.contents == contents:
-            self._read[name] = Reading(now, contents)  # it would be read to the same end
-            return True
-        if sweeps and growing:
-            return False
+        if not sweeps and reading is not None:
+            if now - reading.read_ms < REREAD_MS:
+                return True
+            if reading.contents == contents:  # it would be read to the same end
+                self._read[name] = Reading(now, contents)
+                return True
         async with self._restorer.restored(name, contents.size_bytes) as path:
             copy = await self._taker.take(name, path)
         swept = await self._store.finish(copy.head, stored, now if sweeps else None)

@@ -44,6 +44,7 @@ DONE = replace(ABSENT, open=False)
 STILL_THERE = replace(DONE, present=True)
 FORKED = replace(DONE, fault="forked")
 ABANDONED = replace(SHORT, abandoned_ms=SEEN)
+COPIED = replace(DONE, source="replica:dfw/m1", announced=False)
 SWEPT = replace(SHORT, swept_ms=SEEN)
 
 
@@ -62,6 +63,9 @@ SWEPT = replace(SHORT, swept_ms=SEEN)
         (ABANDONED, [ANSWERING], Verdict.RETIRED),
         (ABSENT, [RENAMED], Verdict.SWEEP),
         (DONE, [RENAMED], Verdict.RETIRED),
+        (COPIED, [ANSWERING], Verdict.SWEEP),
+        (COPIED, [SILENT], Verdict.READ),
+        (COPIED, [], Verdict.SWEEP),
         # What it calls unreadable it still has.
         (None, [UNREADABLE], Verdict.READ),
         (ABSENT, [UNREADABLE], Verdict.READ),
