@@ -76,6 +76,7 @@ def _state(puller: Puller, stored: list[StoredStream], now: Millis) -> dict[str,
 
 def _stream(stored: StoredStream, progress: Progress, now: Millis) -> dict[str, Any]:
     since = progress.since(last_seq=stored.last_seq, created_ms=stored.created_ms)
+    behind = stored.seq < stored.last_seq and stored.swept_ms is None
     told: dict[str, Any] = {
         "stream": stored.stream.hex(),
         "open": stored.open,
@@ -83,7 +84,7 @@ def _stream(stored: StoredStream, progress: Progress, now: Millis) -> dict[str, 
         "seq": stored.seq,
         "last_seq": stored.last_seq,
         "lag_records": stored.lag_records,
-        "lag_seconds": seconds_since(since, now) if stored.seq < stored.last_seq else 0.0,
+        "lag_seconds": seconds_since(since, now) if behind else 0.0,
     }
     if stored.fault:
         told["fault"] = stored.fault

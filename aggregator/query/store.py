@@ -22,10 +22,11 @@ BY_TIME, BY_ARRIVAL = "(time_ms, batch, idx)", "(batch, idx)"
 TEXTS = "SELECT id, value FROM text WHERE id IN (SELECT value FROM json_each(?))"
 
 SOURCES = "SELECT url, region, machine, version, last_success_ms FROM source"
-# Also those that are gone although something announced never came.
+# Also those that are gone although something announced never came.  What a swept one lacks is
+# lost: nobody is behind with it.
 STREAMS = """
     SELECT source, stream, created_ms, open, present, seq, last_seq,
-           max(last_records - records, 0), fault, swept_ms
+           iif(swept_ms IS NULL, max(last_records - records, 0), 0), fault, swept_ms
       FROM stream WHERE present = 1 OR seq < last_seq ORDER BY source, created_ms
 """
 

@@ -51,6 +51,14 @@ def sealed_lines(answer: dict[str, Any]) -> list[str]:
     ]
 
 
+def replica_lines(answer: dict[str, Any]) -> list[str]:
+    """Say what of lost machines cannot be read, if there is any, and why."""
+    replicas = answer.get("replicas", {})
+    found = [f"replica {each['replica']}: {each['reason']}" for each in replicas.get("failed", ())]
+    error = replicas.get("last_error")
+    return [f"the object store is not swept: {error}", *found] if error else found
+
+
 @click.command(epilog=example("milepost sources --json"))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @fleet_option
@@ -71,7 +79,7 @@ def sources(ctx: click.Context, *, as_json: bool) -> None:
         emit_json(found)
     else:
         emit_table(COLUMNS, [{**one, "news": news(one) or None} for one in found], "no sources")
-        for line in sealed_lines(answer):
+        for line in (*sealed_lines(answer), *replica_lines(answer)):
             click.echo(line)
     if any(map(news, found)):
         ctx.exit(BAD_NEWS)

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from aggregator.draining.store import find_behind
+from aggregator.query.store import StoredStream, find_sources
 from aggregator.replicas.names import Name
 from aggregator.replicas.rules import MARGIN_MS, RESTORABLE_MS, SILENT_MS
 from aggregator.replicas.sweeping import REREAD_MS, RETRY_MS_MIN, SOON_SECONDS, SWEEP_SECONDS
@@ -94,11 +95,19 @@ async def test_a_replica_that_ends_early_doubles_nothing(lost: ReplicaWorld) -> 
     await lost.pass_time(1)
     await puller.pull()
     assert len(await find_behind(world.readers, Millis(START + 1))) == 1
+    assert [each.lag_records for each in await told_of(world, edge.url)] == [1]
     await sweeper.step()
 
     assert len(await world.paths()) == 3
     assert (await lost.row(stream, "seq", "last_seq"))[:2] == (3, 4)
     assert await find_behind(world.readers, Millis(START + 1)) == ()
+    assert [each.lag_records for each in await told_of(world, edge.url)] == [0]
+
+
+async def told_of(world: World, url: str) -> list[StoredStream]:
+    """Return what is told of a source's streams."""
+    _, streams = await find_sources(world.readers)
+    return streams[url]
 
 
 async def test_another_history_is_counted_by_the_ids_of_its_batches(lost: ReplicaWorld) -> None:

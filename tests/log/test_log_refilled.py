@@ -59,8 +59,7 @@ async def test_what_the_edges_have_forgotten_comes_back_once(tmp_path: Path) -> 
     answers = Answers()
     (tmp_path / "store").mkdir()
     store = Store(f"file://{tmp_path / 'store'}", tmp_path / "store")
-    settings = {"ACCEPT_BUDGET_MS": "60000", "LOG_KEEP_HOURS": "0"}
-    with world(tmp_path / "world", **settings) as running:
+    with world(tmp_path / "world", ACCEPT_BUDGET_MS="60000", LOG_KEEP_HOURS="0") as running:
         async with replicating(running.edge, store) as beside:
             running.edge.start()
             await asyncio.to_thread(running.edge.wait_live)
