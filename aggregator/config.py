@@ -9,6 +9,7 @@ from typing import Self
 from milepost.config import EnvReader, Listener, Secret
 from milepost.epochs import IDENTITY_BYTES
 from milepost.litestream import find_program
+from milepost.settings import PREFIX
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class Config:
                 litestream_socket=socket,
                 replica_url=replica_url,
                 litestream=read.text("LITESTREAM") or find_program(sys.executable, env.get("PATH")),
-                store_env=dict(env),
+                store_env={name: env[name] for name in env if not name.startswith(PREFIX)},
             )
 
     @property
