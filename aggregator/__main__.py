@@ -24,6 +24,12 @@ from aggregator.opening.late import LateOpener
 from aggregator.pulling.intake import Intake
 from aggregator.pulling.puller import Puller
 from aggregator.pulling.safe import Replica, Safe
+from aggregator.replicas.access import Access
+from aggregator.replicas.objects import Objects
+from aggregator.replicas.restoring import Restorer
+from aggregator.replicas.store import ReplicaStore
+from aggregator.replicas.sweeping import Sweeper
+from aggregator.replicas.taking import CopyTaker
 from aggregator.store import Store
 from milepost.client import Client, new_session
 from milepost.clock import SystemClock, system_entropy
@@ -83,6 +89,9 @@ async def main(config: Config) -> None:
         )
         await keeper.begin()
         schedule.add("discover", keeper.step)
+        sweeper = _sweeper(config, CopyTaker(store, intake), ReplicaStore(writer, readers), sources)
+        if sweeper is not None:
+            schedule.add("replicas", sweeper.step)
         app = build_app(
             tokens=tokens,
             readers=readers,
@@ -91,6 +100,7 @@ async def main(config: Config) -> None:
             sources=sources,
             clock=clock,
             entropy=system_entropy,
+            sweeper=sweeper,
         )
         await listen(stack, app, config.private)
         loops = [
@@ -113,6 +123,25 @@ def _litestream(config: Config) -> Litestream | None:
     litestream = Litestream(Path(config.litestream_socket), config.replica_url)
     litestream.hold(config.database, "combined")
     return litestream
+
+
+def _sweeper(
+    config: Config, taker: CopyTaker, store: ReplicaStore, sources: Sources
+) -> Sweeper | None:
+    """Return what sweeps the object store; without one there is nothing that was lost."""
+    if not config.replica_url:
+        return None
+    access = Access(config.replica_url, config.store_env)
+    restorer = Restorer(access, config.litestream, config.scratch)
+    restorer.clear()
+    return Sweeper(
+        Objects(access),
+        restorer=restorer,
+        taker=taker,
+        store=store,
+        pullers=sources,
+        clock=SystemClock(),
+    )
 
 
 def _replication(litestream: Litestream | None, safe: Safe, clock: SystemClock) -> list[Loop]:

@@ -9,6 +9,7 @@ from aggregator.opening.keyring import Keyring
 from aggregator.opening.retry import Retrier
 from aggregator.query.handlers import add_queries
 from aggregator.query.set_aside import add_set_aside
+from aggregator.replicas.sweeping import Sweeper
 from aggregator.store import Store
 from milepost.clock import Clock, Entropy
 from milepost.database import Readers
@@ -26,11 +27,16 @@ def build_app(
     sources: Sources,
     clock: Clock,
     entropy: Entropy,
+    sweeper: Sweeper | None = None,
 ) -> web.Application:
     """Return the private listener's application."""
     app = new_app(entropy, tokens)
-    add_health(app, lambda: unready(keyring, sources), notes=lambda: notes(sources))
-    add_queries(app, readers, store, sources, clock)
+    add_health(
+        app,
+        lambda: unready(keyring, sources),
+        notes=lambda: {**notes(sources), **(sweeper.notes() if sweeper else {})},
+    )
+    add_queries(app, readers, store, sources, clock, sweeper=sweeper)
     add_draining(app, readers, keyring, sources, clock)
     add_abandoning(app, readers, store, sources, clock)
     add_set_aside(app, readers, store, Retrier(store, keyring))

@@ -1,7 +1,8 @@
 """The aggregator's settings, read once."""
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
@@ -9,6 +10,8 @@ from typing import Self
 from aggregator.discovery.finding import Where
 from milepost.config import EnvReader, Listener, Secret
 from milepost.epochs import IDENTITY_BYTES
+from milepost.litestream import find_program
+from milepost.settings import PREFIX
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,8 @@ class Config:
     dns: Listener | None  # None: as this machine is configured
     litestream_socket: str
     replica_url: str
+    litestream: str  # the program; empty: it was not found
+    store_env: Mapping[str, str] = field(repr=False)  # what reaching the object store takes
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -46,7 +51,14 @@ class Config:
                 dns=_dns(read),
                 litestream_socket=socket,
                 replica_url=replica_url,
+                litestream=read.text("LITESTREAM") or find_program(sys.executable, env.get("PATH")),
+                store_env={name: env[name] for name in env if not name.startswith(PREFIX)},
             )
+
+    @property
+    def scratch(self) -> Path:
+        """Return the folder into which replicas are restored."""
+        return self.data / "replicas.scratch"
 
     @property
     def database(self) -> Path:

@@ -58,6 +58,26 @@ APPLY_SECONDS = Histogram(
     "milepost_apply_duration_seconds", "Time to commit what one answer brought"
 )
 
+REPLICAS = Gauge("milepost_replicas", "Replicas of streams in the object store")
+REPLICAS_FOREIGN = Gauge(
+    "milepost_replicas_foreign", "Things in the object store that are no replicas of streams"
+)
+REPLICAS_FAILED = Gauge("milepost_replicas_failed", "Replicas that had to be read and could not be")
+REPLICAS_READ = Counter(
+    "milepost_replicas_read_total",
+    "Replicas read to their end; swept: their machine has gone, and that was all",
+    ["outcome"],
+)
+REPLICAS_DELETED = Counter(
+    "milepost_replicas_deleted_total", "Replicas of retired streams that were deleted"
+)
+SWEEP_ERRORS = Counter("milepost_sweep_errors_total", "Sweeps of the object store that failed")
+SWEEP_SECONDS = Histogram(
+    "milepost_sweep_duration_seconds",
+    "Time to sweep the object store once",
+    buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 300, 900),
+)
+
 
 def forget_source(url: str) -> None:
     """Show nothing more of a source that is not pulled any more."""

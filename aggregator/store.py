@@ -22,6 +22,7 @@ from milepost.batch import Batch
 from milepost.database import Readers, Writer
 from milepost.sqlite import Connection
 from milepost.vocabulary import (
+    BatchId,
     Epoch,
     LifeId,
     Millis,
@@ -108,6 +109,32 @@ class Store:
             return done
 
         return await self._transact(work)
+
+    async def apply_copy(
+        self, answer: PullAnswer, selection: Selection, outcomes: Sequence[Outcome], now: Millis
+    ) -> Counter[str]:
+        """Make true what a copy of one stream brought, of which no source is heard.
+
+        The cursor moves if it is where *selection* begins; it is not if the copy has
+        another history, or if the stream was pulled meanwhile.
+        """
+
+        def work(db: Connection, hits: HitWriter) -> Counter[str]:
+            pulled.announce_copy(db, answer, selection)
+            done = Counter(sealed.apply_batch(db, hits, answer.region, each) for each in outcomes)
+            pulled.drop_damaged(db, selection.fresh)
+            done["damaged"] = pulled.put_damaged(db, selection.damaged, now)
+            pulled.move_cursors(db, pulled.OF_COPIES, selection, must=False)
+            done["hits"] += hits.written
+            return done
+
+        return await self._transact(work)
+
+    async def applied(self, batches: Iterable[BatchId]) -> frozenset[BatchId]:
+        """Return which of *batches* were applied."""
+        return sealed.batches_from(
+            await self._readers.rows(sealed.APPLIED, (sealed.hex_list(batches),))
+        )
 
     async def settle(self, outcomes: Sequence[Outcome]) -> Counter[str]:
         """Put what came of batches that waited, or were set aside, in their place."""

@@ -9,6 +9,7 @@ litestream a database is only less safe, and `behind` says so.
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -27,6 +28,10 @@ CALL_SECONDS = 10.0
 SYNC_SECONDS = 30
 OK = 200
 
+# How long a database can be restored to earlier moments.  A snapshot goes when it is older than
+# the retention and the next one has been made; what that leaves is reckoned with in one place.
+SNAPSHOT_INTERVAL_HOURS, SNAPSHOT_RETENTION_HOURS = 24, 24
+
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 
@@ -35,14 +40,14 @@ class Litestream:
 
     def __init__(self, control: Path, base_url: str) -> None:
         self._socket = control
-        self._base_url = base_url.rstrip("/")
+        self._base_url = base_url
         self._wanted: dict[Path, str] = {}
         self._held: frozenset[Path] = frozenset()
         self._leaving: frozenset[Path] = frozenset()
 
     def hold(self, path: Path, name: str) -> None:
         """Have the absolute *path* replicated under *name* from the next `assert_held` on."""
-        self._wanted[path] = f"{self._base_url}/{name}"
+        self._wanted[path] = replica_url(self._base_url, name)
 
     @property
     def behind(self) -> bool:
@@ -138,11 +143,25 @@ def end_listener(path: Path) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def replica_url(base: str, name: str) -> str:
+    """Return the address of the replica *name* below *base*, which may end in `?endpoint=…`."""
+    path, mark, query = base.partition("?")
+    return f"{path.rstrip('/')}/{name}{mark}{query}"
+
+
+def find_program(python: str, path: str | None) -> str:
+    """Return the litestream beside *python*, else the one on *path*; nothing: there is none."""
+    beside = Path(python).parent / "litestream"  # the link's folder: a venv's, not its target's
+    return shutil.which(str(beside)) or shutil.which("litestream", path=path) or ""
+
+
 def configuration(control: Path) -> str:
     """Return the configuration of a litestream that waits to be told its databases."""
     return (
         "dbs: []\n"
         f"socket: {{enabled: true, path: {orjson.dumps(str(control)).decode()}, "
         "permissions: 0600}\n"
+        f"snapshot: {{interval: {SNAPSHOT_INTERVAL_HOURS}h, "
+        f"retention: {SNAPSHOT_RETENTION_HOURS}h}}\n"
         "logging: {type: json, stderr: true, level: warn}\n"
     )

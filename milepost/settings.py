@@ -95,6 +95,12 @@ SETTINGS: dict[str, Setting] = {
         readers=(EDGE, AGGREGATOR, LINKS),
         default="",
     ),
+    "LITESTREAM": Setting(
+        meaning="the litestream program, with which the aggregator restores replicas of lost "
+        "machines; empty: the one beside its Python, else on PATH",
+        readers=(AGGREGATOR,),
+        default="",
+    ),
     "ACCEPT": Setting(
         meaning="durable: a redirect leaves after its record is on disk; fast: at once",
         readers=(EDGE,),

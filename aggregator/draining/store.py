@@ -26,12 +26,12 @@ BEHIND_BEFORE = f"""
                      OR source IN (SELECT url FROM source WHERE gone_ms IS NOT NULL)))
      ORDER BY created_ms
 """
-# Swept is a source when at least one of its streams was read from a replica, and all that it
-# still had were, but for those that were written off by hand.
+# Swept is a source when at least one of its streams was read from a replica, or needed none, and
+# so it is with all that it still had, but for those that were written off by hand.
 SWEPT = """
-    EXISTS (SELECT 1 FROM stream WHERE source = url AND swept_ms IS NOT NULL)
+    EXISTS (SELECT 1 FROM stream WHERE source = url AND coalesce(swept_ms, retired_ms) IS NOT NULL)
     AND NOT EXISTS (SELECT 1 FROM stream WHERE source = url AND present = 1
-                       AND swept_ms IS NULL AND abandoned_ms IS NULL)
+                       AND coalesce(swept_ms, retired_ms, abandoned_ms) IS NULL)
 """
 SOURCES = f"""
     SELECT url, asked_ms, gone_ms IS NOT NULL, abandoned_ms IS NOT NULL, {SWEPT} FROM source

@@ -1,6 +1,6 @@
 """The SQL that puts a batch where it belongs: its hits, or its sealed box, and its tally."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -28,6 +28,7 @@ ADD_TALLY = """
            excluded = min(tally.excluded + excluded.excluded, 9007199254740991)
 """
 
+APPLIED = "SELECT batch FROM applied WHERE batch IN (SELECT unhex(value) FROM json_each(?))"
 WAITING_EPOCHS = "SELECT DISTINCT epoch FROM sealed WHERE reason IS NULL"
 WAITING_BATCHES = """
     SELECT stream, seq, sealed.batch, sealed.epoch, key, count, first_ms, last_ms, tally, records
@@ -125,6 +126,16 @@ def header_of(columns: Sequence[Any]) -> Header:
         last_ms=Millis(last_ms),
         tally=tally,
     )
+
+
+def batches_from(rows: Iterable[Any]) -> frozenset[BatchId]:
+    """Read rows of a batch id."""
+    return frozenset(BatchId(batch) for (batch,) in rows)
+
+
+def hex_list(batches: Iterable[BatchId]) -> str:
+    """Write ids so that one bound value holds them all."""
+    return orjson.dumps([batch.hex() for batch in batches]).decode()
 
 
 def batch_from(row: Any) -> Batch:

@@ -65,6 +65,22 @@ class Intake:
         forgotten = is_forgotten(known, source, answer, selection.after)
         return Taken(places, selection, forgotten)
 
+    async def take_copy(self, answer: PullAnswer, at: Cursor) -> Selection:
+        """Apply what a copy of one stream holds behind *at*, a place in the copy's own history.
+
+        What was applied before, perhaps out of another history, is not even opened.
+        """
+        (head,) = answer.streams
+        selection = select({head.id: at}, answer)
+        known = await self._store.applied(each.header.batch for each in selection.fresh)
+        new = tuple(each for each in selection.fresh if each.header.batch not in known)
+        outcomes = await self._open(new)
+        with metrics.APPLY_SECONDS.time():
+            done = await self._store.apply_copy(answer, selection, outcomes, self._clock.now())
+        done["repeated"] += len(selection.fresh) - len(new)
+        metrics.count_applied(done)
+        return selection
+
     async def _apply(self, source: str, answer: PullAnswer, selection: Selection) -> None:
         self._tell(source, selection)
         outcomes = await self._open(selection.fresh)

@@ -66,7 +66,20 @@ PUT_STREAM = """
            file_seq = excluded.file_seq, last_chain = excluded.last_chain,
            file_records = excluded.file_records,
            abandoned_ms = CASE WHEN excluded.open AND excluded.fault IS NULL
-                               THEN NULL ELSE abandoned_ms END
+                               THEN NULL ELSE abandoned_ms END,
+           swept_ms = NULL, retired_ms = NULL
+"""
+# Stands for the url of the source of a stream that no machine has ever announced here.
+OF_COPIES = "replica:"
+# No source is heard: whether one has the stream stays as it was told.
+PUT_COPY = """
+    INSERT INTO stream (stream, source, region, life, created_ms, open, present,
+                        seq, chain, records, last_seq, last_records, fault,
+                        file_seq, last_chain, file_records)
+    VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, 0, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (stream) DO UPDATE
+       SET last_seq = max(last_seq, excluded.last_seq),
+           last_records = max(last_records, excluded.last_records)
 """
 MARK_LIVES_ABSENT = "UPDATE life SET present = 0 WHERE source = ? AND present = 1"
 PUT_LIFE = """
@@ -151,6 +164,14 @@ def announce(
     db.executemany(PUT_METER, ((life.id, *row) for life in answer.lives for row in life.meter))
 
 
+def announce_copy(db: Connection, answer: PullAnswer, selection: Selection) -> None:
+    """Note what a copy of one stream promises, found where no machine hands it over."""
+    (head,) = answer.streams
+    source = f"{OF_COPIES}{answer.region}/{answer.machine}"
+    row = _stream_row(source, answer.region, head, selection)
+    db.execute(PUT_COPY, (*row[:5], *row[6:]))  # open: nobody knows
+
+
 def _stream_row(
     source: str, region: str, head: StreamHead, selection: Selection
 ) -> tuple[Any, ...]:
@@ -183,10 +204,11 @@ def begin_branches(db: Connection, source: str, selection: Selection, now: Milli
     )
 
 
-def move_cursors(db: Connection, source: str, selection: Selection) -> None:
+def move_cursors(db: Connection, source: str, selection: Selection, *, must: bool = True) -> None:
     """Move the cursors behind what was applied, if they are where *selection* began.
 
-    Where the file of *source* is a branch, the branch moves.
+    Where the file of *source* is a branch, the branch moves.  With *must*, UnavailableError
+    says that one is not where it was.
     """
     counts: Counter[StreamId] = Counter()
     for batch in selection.passed():
@@ -199,7 +221,7 @@ def move_cursors(db: Connection, source: str, selection: Selection) -> None:
         if db.execute(MOVE_BRANCH, (*row, source)).rowcount == 1:
             db.execute(TAKE_BRANCH, (stream,))
             db.execute(END_BRANCH, (stream,))
-        elif db.execute(MOVE_CURSOR, row).rowcount != 1:
+        elif db.execute(MOVE_CURSOR, row).rowcount != 1 and must:
             # Two sources brought one stream at the same time: the other was first.
             msg = f"stream {stream.hex()} moved meanwhile"
             raise UnavailableError(msg)

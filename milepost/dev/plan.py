@@ -112,7 +112,7 @@ def folders(options: Options) -> tuple[Path, ...]:
     return (
         *(options.data / name for name in central),
         *(edge_folder(options, region) for region in options.regions),
-        *(replicas_folder(options) / name for name in replicated(options)),
+        replicas_folder(options),
     )
 
 
@@ -244,6 +244,7 @@ def _aggregator_env(options: Options, here: Surroundings) -> dict[str, str]:
         "MILEPOST_KEYS_URL": local_url(options.base_port + KEYS_OFFSET),
         "MILEPOST_KEYS_IDENTITY": here.identity,
         "MILEPOST_SOURCES": ",".join(edges),
+        "MILEPOST_LITESTREAM": here.litestream,
     }
 
 
@@ -260,7 +261,8 @@ def _replication(here: Surroundings, name: str) -> dict[str, str]:
         return {}
     return {
         "MILEPOST_LITESTREAM_SOCKET": str(litestream_socket(here, name)),
-        "MILEPOST_REPLICA_URL": f"file://{here.replicas / name}",
+        # One store for all: the aggregator reads there what lost edges have left.
+        "MILEPOST_REPLICA_URL": f"file://{here.replicas}",
     }
 
 
@@ -272,6 +274,7 @@ def _own_names() -> Iterator[str]:
     for name in (
         *("DATA", "REGION", "LISTEN", "PRIVATE_LISTEN", "TOKENS_FILE", "KEYS_URL", "LINKS_URL"),
         *("AGGREGATOR_URL", "KEYS_IDENTITY", "SOURCES", "LITESTREAM_SOCKET", "REPLICA_URL"),
+        "LITESTREAM",
     ):
         yield f"{PREFIX}{name}"
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from milepost import sqlite
-from milepost.batch import Batch, Tally, parse_tally
+from milepost.batch import Batch, Tally, first_chain, parse_tally
 from milepost.errors import RejectedError, ServiceError
 from milepost.schema import load_schema, read_header
 from milepost.stream import store
 from milepost.stream.files import is_open, is_unborn, wal_of
 from milepost.stream.store import About
 from milepost.vocabulary import BatchId, Epoch, Seq
+from milepost.wire import Cursor
 
 PAGE_BATCHES = 200
 UNREADABLE = (sqlite.Error, ServiceError, OSError)
@@ -78,6 +79,20 @@ class StreamFile:
     def summary(self) -> Summary:
         """Return how much there is."""
         return Summary(*self._connection.execute(store.SUMMARY).fetchone())
+
+    def end(self) -> Cursor:
+        """Return the place behind its last batch."""
+        row = self._connection.execute(store.HEAD).fetchone()
+        return (
+            Cursor(Seq(0), first_chain(self.about.stream)) if row is None else store.end_from(row)
+        )
+
+    def holds(self, at: Cursor) -> bool:
+        """Tell whether *at* is a place in its history."""
+        if at.seq == 0:
+            return at.chain == first_chain(self.about.stream)
+        row = self._connection.execute(store.CHAIN_AT, (at.seq,)).fetchone()
+        return row is not None and row[0] == at.chain
 
     def epochs(self) -> list[Epoch]:
         """Return the epochs that its records are sealed to."""

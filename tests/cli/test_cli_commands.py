@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from milepost.cli import cli
 from milepost.cli.hits import query
 from milepost.cli.output import moment
-from milepost.cli.sources import news, worst_first
+from milepost.cli.sources import news, replica_lines, worst_first
 from tests.cli.conftest import HIT, LINK, Answers, Run
 
 WELL: dict[str, Any] = {
@@ -19,6 +19,18 @@ WELL: dict[str, Any] = {
     "lag_records": 3,
     "lag_seconds": 0.5,
 }
+
+
+def test_what_cannot_be_read_of_lost_machines_is_said() -> None:
+    """With its name and why; without an object store there is nothing to say."""
+    failed = [{"replica": "dfw/m1/00", "reason": "it holds no file", "failures": 2}]
+    told = {"replicas": {"last_error": "it is away", "failed": failed}}
+
+    assert replica_lines(told) == [
+        "the object store is not swept: it is away",
+        "replica dfw/m1/00: it holds no file",
+    ]
+    assert replica_lines({}) == []
 
 
 async def test_hits_asks_for_the_newest(run: Run, answers: Answers) -> None:

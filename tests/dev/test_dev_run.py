@@ -206,7 +206,7 @@ def test_replicas_are_in_the_data(start_dev: Start, tmp_path: Path, data: str) -
     """Whatever the folder is called: a copy that nobody finds is none.  And so is fleet.json."""
     dev = start_dev()
     fleet = wait_ready(tmp_path, dev, data)
-    names = {"edge-dfw", "aggregator", "link_registry"}
+    names = {"dfw", "combined", "links"}
 
     assert wait_for_copies(tmp_path / data / "replicas", names) == names
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [data]
