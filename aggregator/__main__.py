@@ -15,6 +15,7 @@ from aggregator.opening.late import LateOpener
 from aggregator.pulling.intake import Intake
 from aggregator.pulling.puller import Puller
 from aggregator.pulling.safe import Replica, Safe
+from aggregator.reconciling.reckoner import Reckoner
 from aggregator.store import Store
 from milepost.client import Client, new_session
 from milepost.clock import SystemClock, system_entropy
@@ -61,6 +62,8 @@ async def main(config: Config) -> None:
         hashes = HashStore(writer, readers)
         asker = HashAsker(keys_client, hashes, keyring, clock, system_entropy)
         schedule.add("hashes", asker.step)
+        reckoner = Reckoner(readers)
+        schedule.add("reconcile", reckoner.step)
         for puller in pullers:
             schedule.add(puller.url, puller.step)
         app = build_app(
@@ -69,6 +72,7 @@ async def main(config: Config) -> None:
             store=store,
             keyring=keyring,
             pullers=pullers,
+            reckoner=reckoner,
             clock=clock,
             entropy=system_entropy,
         )

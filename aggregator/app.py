@@ -10,6 +10,8 @@ from aggregator.opening.retry import Retrier
 from aggregator.pulling.puller import Puller
 from aggregator.query.handlers import add_queries
 from aggregator.query.set_aside import add_set_aside
+from aggregator.reconciling.handlers import add_reconciliation
+from aggregator.reconciling.reckoner import Reckoner
 from aggregator.store import Store
 from milepost.clock import Clock, Entropy
 from milepost.database import Readers
@@ -25,14 +27,16 @@ def build_app(
     store: Store,
     keyring: Keyring,
     pullers: Sequence[Puller],
+    reckoner: Reckoner,
     clock: Clock,
     entropy: Entropy,
 ) -> web.Application:
     """Return the private listener's application."""
     app = new_app(entropy, tokens)
-    add_health(app, lambda: unready(keyring, pullers))
+    add_health(app, lambda: unready(keyring, pullers), notes=reckoner.notes)
     add_queries(app, readers, store, pullers, clock)
     add_draining(app, readers, keyring, pullers, clock)
+    add_reconciliation(app, reckoner, clock)
     add_set_aside(app, readers, store, Retrier(store, keyring))
     return app
 

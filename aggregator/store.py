@@ -100,7 +100,7 @@ class Store:
 
         def work(db: Connection, hits: HitWriter) -> Counter[str]:
             pulled.announce(db, source, answer, selection, now)
-            done = Counter(sealed.apply_batch(db, hits, answer.region, each) for each in outcomes)
+            done = Counter(sealed.apply_batch(db, hits, each) for each in outcomes)
             pulled.move_cursors(db, selection)
             done["hits"] += hits.written
             return done

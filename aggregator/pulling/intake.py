@@ -17,10 +17,14 @@ from aggregator.store import Store
 from milepost.batch import Batch
 from milepost.clock import Clock
 from milepost.logs import get_log
-from milepost.vocabulary import StreamId
+from milepost.vocabulary import Millis, StreamId
 from milepost.wire import Cursor, PullAnswer
 
 log = get_log(__name__)
+
+# An answer that says nothing new is written all the same this often, so that the
+# database knows to a minute how long a life could speak for itself.
+TOLD_MS_MAX = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +42,35 @@ class Intake:
         self._store = store
         self._keyring = keyring
         self._clock = clock
-        self._announced: dict[str, object] = {}
+        self._announced: dict[str, tuple[object, Millis]] = {}  # and when it was written
 
-    async def take(self, source: str, answer: PullAnswer) -> Taken:
-        """Apply what of *answer* follows the cursors, and note what *source* announced."""
+    async def take(self, source: str, answer: PullAnswer, asked_ms: Millis | None = None) -> Taken:
+        """Apply what of *answer* follows the cursors, and note what *source* announced.
+
+        What it says of lives holds for *asked_ms*, or for now.
+        """
+        told_ms = self._clock.now() if asked_ms is None else asked_ms
         known = await self._store.cursors(
             {head.id for head in answer.streams} | {each.header.stream for each in answer.batches}
         )
         selection = select(known, answer)
         announced = (answer.region, answer.machine, answer.lives, answer.streams, selection.faults)
-        if selection.fresh or announced != self._announced.get(source):
-            await self._apply(source, answer, selection)
-            self._announced[source] = announced
+        before, written_ms = self._announced.get(source, (None, Millis(0)))
+        due = not 0 <= told_ms - written_ms < TOLD_MS_MAX
+        if selection.fresh or due or announced != before:
+            await self._apply(source, answer, selection, told_ms)
+            self._announced[source] = (announced, told_ms)
         return Taken(known, selection)
 
-    async def _apply(self, source: str, answer: PullAnswer, selection: Selection) -> None:
+    async def _apply(
+        self, source: str, answer: PullAnswer, selection: Selection, told_ms: Millis
+    ) -> None:
         for stream, fault in selection.faults.items():
             metrics.REFUSALS.inc()
             log.warning("stream.refused", source=source, stream=stream.hex(), reason=fault)
         outcomes = await self._open(selection.fresh)
         with metrics.APPLY_SECONDS.time():
-            done = await self._store.apply(source, answer, selection, outcomes, self._clock.now())
+            done = await self._store.apply(source, answer, selection, outcomes, told_ms)
         metrics.count_applied(done)
 
     async def _open(self, batches: tuple[Batch, ...]) -> list[Outcome]:

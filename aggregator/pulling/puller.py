@@ -86,7 +86,7 @@ class Puller:
         asked_ms = self._clock.now()
         answer = await self._ask()
         self._streams = frozenset(head.id for head in answer.streams)
-        taken = await self._intake.take(self.url, answer)
+        taken = await self._intake.take(self.url, answer, asked_ms)
         self.progress = progress(self.progress, taken.known, answer, taken.selection, asked_ms)
         now = self._clock.now()
         self.last_asked, self.last_success, self.last_error = asked_ms, now, None

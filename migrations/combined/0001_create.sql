@@ -13,7 +13,8 @@ CREATE TABLE source (
     region          TEXT    NOT NULL,
     machine         TEXT    NOT NULL,
     version         TEXT    NOT NULL,
-    last_success_ms INTEGER NOT NULL  -- of the last answer that changed something here
+    last_success_ms INTEGER NOT NULL, -- of the last answer that was written here
+    gone_ms         INTEGER           -- since when it is no longer among the sources; NULL: it is
 ) STRICT, WITHOUT ROWID;
 
 -- One stream, from its first announcement on; kept when its file has been retired.
@@ -30,22 +31,44 @@ CREATE TABLE stream (
     records      INTEGER NOT NULL,   -- in the batches up to the cursor
     last_seq     INTEGER NOT NULL,   -- the most that was ever announced
     last_records INTEGER NOT NULL,
+    end_chain    BLOB    NOT NULL,   -- where the newest announcement says that it ends
+    branch_seq   INTEGER,            -- the cursor in the history that the file has beside
+    branch_chain BLOB,               -- the one that was pulled; NULL: there is no other
+    swept_ms     INTEGER,            -- when its replica was read to its end; NULL: it was not
+    abandoned_ms INTEGER,            -- when it was written off by hand; NULL: it was not
     fault        TEXT                -- why nothing more is taken; NULL: all is well
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX stream_by_source ON stream (source, present);
+CREATE INDEX stream_by_life ON stream (life);
 
--- The meter of each life, as it was last told.
+-- Batches that are damaged where they were written: each is set aside alone.
+CREATE TABLE damaged (
+    stream BLOB    NOT NULL CHECK (length(stream) = 16),
+    seq    INTEGER NOT NULL,
+    count  INTEGER NOT NULL,  -- as its row says, which may be what is damaged
+    tally  TEXT    NOT NULL,
+    PRIMARY KEY (stream, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Each life, from when it or one of its streams was first told of.
 CREATE TABLE life (
     life       BLOB    PRIMARY KEY CHECK (length(life) = 16),
     source     TEXT    NOT NULL,
     region     TEXT    NOT NULL,
+    machine    TEXT    NOT NULL,
     worker     INTEGER NOT NULL,
     started_ms INTEGER NOT NULL,
     alive      INTEGER NOT NULL,
-    present    INTEGER NOT NULL      -- 0: its source tells of it no longer
+    present    INTEGER NOT NULL,     -- 0: its source tells of it no longer
+    told_ms    INTEGER,              -- when it was last told of, to a minute; NULL: only streams were
+    newest_ms  INTEGER NOT NULL,     -- the newest of its records that was applied; 0: none was
+    lowered_ms INTEGER               -- the told_ms before its meter first came back lower; NULL: never
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX life_by_machine ON life (region, machine, worker, started_ms);
+
+-- The meter of each life, hour by hour the most that it ever told.
 CREATE TABLE meter (
     life     BLOB    NOT NULL,
     hour_ms  INTEGER NOT NULL,
@@ -98,14 +121,19 @@ CREATE TABLE address_box (
     addresses BLOB    NOT NULL
 ) STRICT;
 
+-- What became of the visits of a life: as the tallies of applied batches say, and,
+-- counted in the transaction that writes them, how many became hits or were set
+-- aside alone.  Hits that are removed later stay counted.
 CREATE TABLE tally (
-    region   TEXT    NOT NULL,
-    hour_ms  INTEGER NOT NULL,
-    recorded INTEGER NOT NULL,
-    late     INTEGER NOT NULL,
-    shed     INTEGER NOT NULL,
-    excluded INTEGER NOT NULL,
-    PRIMARY KEY (region, hour_ms)
+    life      BLOB    NOT NULL CHECK (length(life) = 16),
+    hour_ms   INTEGER NOT NULL,
+    recorded  INTEGER NOT NULL,
+    late      INTEGER NOT NULL,
+    shed      INTEGER NOT NULL,
+    excluded  INTEGER NOT NULL,
+    pulled    INTEGER NOT NULL,  -- hits written, by the hour of their own time
+    set_aside INTEGER NOT NULL,  -- records set aside alone; whole batches stand in `sealed`
+    PRIMARY KEY (life, hour_ms)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE text (             -- strings, each once; hits hold their ids

@@ -10,6 +10,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 from aggregator.app import build_app
 from aggregator.opening.batches import RecordKey
 from aggregator.pulling.puller import Puller
+from aggregator.reconciling.reckoner import Reckoner
 from milepost.tokens import DRAINED, HITS_READ, PULL, Principal, TokenBook, token_hash
 from milepost.vocabulary import Epoch, Millis
 from tests.aggregator.combined_world import DAY_MS, START, World, a_record
@@ -31,6 +32,7 @@ async def api(
         store=world.store,
         keyring=world.keyring,
         pullers=pullers,
+        reckoner=Reckoner(world.readers),
         clock=world.clock,
         entropy=Random(5).randbytes,
     )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from aggregator.app import build_app
 from aggregator.pulling.puller import Puller
 from aggregator.query.params import Place, read_question, rfc3339, write_cursor
+from aggregator.reconciling.reckoner import Reckoner
 from milepost.errors import RejectedError
 from milepost.record import Record
 from milepost.tokens import HITS_READ, LINKS_READ, Principal, TokenBook, token_hash
@@ -46,6 +47,7 @@ async def connect(
         store=world.store,
         keyring=world.keyring,
         pullers=pullers or [world.puller(edge) for edge in world.edges],
+        reckoner=Reckoner(world.readers),
         clock=world.clock,
         entropy=bytes,
     )

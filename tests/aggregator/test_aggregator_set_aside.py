@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
 from aggregator.app import build_app
+from aggregator.reconciling.reckoner import Reckoner
 from milepost.batch import Header
 from milepost.record import RawRecord
 from milepost.tokens import (
@@ -34,6 +35,7 @@ async def api(world: World, aiohttp_client: AiohttpClient, *scopes: Scope) -> Te
         store=world.store,
         keyring=world.keyring,
         pullers=[],
+        reckoner=Reckoner(world.readers),
         clock=world.clock,
         entropy=Random(5).randbytes,
     )
