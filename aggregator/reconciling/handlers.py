@@ -4,6 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
+from aggregator.opening.batches import TIME_MS_MAX
 from aggregator.query.params import read_hours, rfc3339
 from aggregator.reconciling.reckoner import Reckoner
 from aggregator.reconciling.rules import Place, Reckoning, Span
@@ -40,18 +41,18 @@ def answer(summary: Summary, limit: int) -> dict[str, Any]:
         "unaccounted": [_alarm(*each) for each in summary.alarms[:ALARMS_TOLD_MAX]],
         "spans": [_span(each) for each in summary.spans],
         "hours": [_hour(*each) for each in hours],
-        "next": None if rest is None else rfc3339(rest),
+        "next": None if rest is None else _moment(rest),
     }
 
 
 def _hour(place: Place, one: Reckoning) -> dict[str, Any]:
     region, hour_ms = place
-    return {"region": region, "hour": rfc3339(hour_ms), **told(one)}
+    return {"region": region, "hour": _moment(hour_ms), **told(one)}
 
 
 def _alarm(place: Place, clicks: int) -> dict[str, Any]:
     region, hour_ms = place
-    return {"region": region, "hour": rfc3339(hour_ms), "unaccounted": min(clicks, COUNT_TOLD_MAX)}
+    return {"region": region, "hour": _moment(hour_ms), "unaccounted": min(clicks, COUNT_TOLD_MAX)}
 
 
 def _span(span: Span) -> dict[str, Any]:
@@ -59,6 +60,11 @@ def _span(span: Span) -> dict[str, Any]:
         "region": span.region,
         "machine": span.machine,
         "life": span.life.hex(),
-        "from": rfc3339(span.from_ms),
-        "until": None if span.until_ms is None else rfc3339(span.until_ms),
+        "from": _moment(span.from_ms),
+        "until": None if span.until_ms is None else _moment(span.until_ms),
     }
+
+
+def _moment(moment_ms: int) -> str:
+    """Write a moment; what an edge says may lie beyond the calendar."""
+    return rfc3339(min(moment_ms, TIME_MS_MAX))

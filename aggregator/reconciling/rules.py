@@ -146,14 +146,13 @@ def is_settled(stream: StreamState, *, gone: bool, sweeps: bool) -> bool:
 
     *gone*: its source is.  *sweeps*: what is not there may come back out of the replica.
     """
-    if stream.abandoned or stream.swept:
-        return True
     whole = not stream.open and stream.at_end and stream.complete
-    if gone:
-        return whole  # nobody has looked whether the machine comes back, or what its replica has
-    if stream.present:
-        return whole or (not stream.open and stream.at_end and not sweeps)
-    return whole or not sweeps
+    if stream.abandoned or whole:
+        return True
+    if stream.present and not gone:  # as far as the file goes; its replica may go further
+        return not stream.open and stream.at_end and (stream.swept or not sweeps)
+    # Nobody knows whether a machine that is gone comes back, but what its replica held is here.
+    return stream.swept or not (gone or sweeps)
 
 
 def reckon(books: Books) -> Reckonings:

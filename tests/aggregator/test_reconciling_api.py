@@ -155,3 +155,25 @@ async def test_an_alarm_is_noted_where_readiness_is_told(
     said = await (await client.get("/readyz")).json()
     assert said["ready"]
     assert "unaccounted" in said["notes"]
+
+
+async def test_hours_beyond_the_calendar_stop_nobody(
+    world: World, aiohttp_client: AiohttpClient
+) -> None:
+    """An edge that says nonsense is an alarm, in an answer that can be read."""
+    edge = await world.add_edge()
+    beyond = f"[[{(1 << 53) - 1},1,0,{(1 << 53) - 1},0]]"
+    stream = edge.begin()
+    stream.add(world.epoch, [a_record(1)], tally=beyond)
+    stream.more = {(1 << 62) - 1: (1 << 62, 1 << 62, 1 << 62)}
+    await world.puller(edge).pull()
+    edge.streams.clear()
+    await world.puller(edge).pull()
+    client = await api(world, aiohttp_client)
+
+    found = await told(client, start="0", limit="1")
+
+    assert found["total"]["unaccounted"] == 2
+    assert found["hours"][0]["hour"] == "9999-12-31T23:59:59.999Z"
+    assert len(found["spans"]) == 1
+    assert (await told(client, start="0", limit="1", end=found["next"]))["next"] is None

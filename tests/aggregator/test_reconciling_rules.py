@@ -123,9 +123,20 @@ def test_what_may_still_come_of_a_life(
         (a_stream(present=False, complete=False), False),
         (a_stream(present=False, complete=False, swept=True), True),
         (a_stream(complete=False), False),
+        (a_stream(complete=False, swept=True), True),
+        (a_stream(complete=False, at_end=False, swept=True), False),
         (a_stream(), True),
     ],
-    ids=["retired", "vanished open", "vanished early", "swept", "came back shorter", "whole"],
+    ids=[
+        "retired",
+        "vanished open",
+        "vanished early",
+        "swept",
+        "came back shorter",
+        "and its replica was read",
+        "and has yet to be pulled itself",
+        "whole",
+    ],
 )
 def test_with_replicas_what_is_not_there_may_come_back(
     stream: StreamState, *, settled: bool

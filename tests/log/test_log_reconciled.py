@@ -4,6 +4,9 @@ import asyncio
 import contextlib
 import random
 import shutil
+import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +14,19 @@ from typing import Any
 import pytest
 
 from milepost.errors import ServiceError
-from tests.log.combined import aggregator, ask, counted, log_dir
+from tests.log.combined import QUERY_TOKEN, aggregator, ask, counted, log_dir
 from tests.log.counted import ending
-from tests.log.kit import Answers, Log, Service, World, read_log, visit_many, visitors, world
+from tests.log.kit import (
+    Answers,
+    Log,
+    Service,
+    World,
+    clean_env,
+    read_log,
+    visit_many,
+    visitors,
+    world,
+)
 from tests.log.test_log_disk import fill, make_room, may_mount, on_small_disk
 from tests.log.test_log_kills import load
 from tests.log.test_log_workers import WORKERS, serving, started, workers_of
@@ -25,6 +38,10 @@ KILLS = 6
 ENOUGH_SECONDS = 30.0
 PATIENT_MS = "60000"
 LOOK_SECONDS = 0.1
+DOUBLED = {
+    "hit": "UPDATE tally SET pulled = pulled + 1 WHERE pulled > 0",
+    "batch": "UPDATE tally SET pulled = 2 * pulled, recorded = 2 * recorded WHERE pulled > 0",
+}
 
 
 async def reconciliation(combined: Service) -> dict[str, Any]:
@@ -260,3 +277,48 @@ async def test_a_meter_that_is_rolled_back_hides_nothing(tmp_path: Path) -> None
     total = told["total"]
     assert (total["served"], total["recorded"], total["lost"]) == (60, 60, 0)
     assert len(told["spans"]) == 1
+
+
+def command(combined: Service, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `milepost reconcile` as people do away from a fleet file."""
+    where = {
+        "MILEPOST_AGGREGATOR_URL": f"http://127.0.0.1:{combined.private_port}",
+        "MILEPOST_TOKEN": QUERY_TOKEN,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "milepost", "reconcile", *words],
+        env=clean_env() | where,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("planted", ["hit", "batch"])
+async def test_a_planted_double_count_is_bad_news(tmp_path: Path, planted: str) -> None:
+    """The command says 0 before and 1 after: one hit more is counted, or one batch once more."""
+    answers = Answers()
+    with world(tmp_path) as running:
+        combined = aggregator(running, [running.edge])
+        with ending(combined):
+            combined.start()
+            await begin(running)
+            await visit_many(running, [f"once/{number}" for number in range(20)], answers)
+            await reconciled(combined, lambda total: total["pulled"] == 20)
+            before = await asyncio.to_thread(command, combined)
+            combined.kill()
+            plant(running, DOUBLED[planted])
+            combined.start()
+            await asyncio.to_thread(combined.wait_live)
+            after = await asyncio.to_thread(command, combined, "--start", "2040-01-01T00:00:00Z")
+
+    assert (before.returncode, after.returncode) == (0, 1), before.stderr + after.stderr
+    assert "of dfw in the hour" in after.stdout
+    assert "are unaccounted for" in after.stdout
+
+
+def plant(running: World, sql: str) -> None:
+    """Write to the combined database what no program should."""
+    path = running.folder / "combined" / "combined.db"
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute(sql)
