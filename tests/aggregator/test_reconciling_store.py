@@ -114,6 +114,21 @@ async def test_what_is_set_aside_is_counted_there(world: World) -> None:
     assert (found.recorded, found.pulled, found.set_aside) == (7, 4, 3)
 
 
+async def test_a_record_set_aside_alone_counts_in_an_hour_that_lacks_one(world: World) -> None:
+    """It tells no time itself; the tally does."""
+    edge = await world.add_edge()
+    later = HOUR + HOUR_MS
+    tally = f"[[{HOUR},1,0,0,0],[{later},2,0,0,0]]"
+    records = [a_record(0), a_record(2, time=Millis(later))]
+    edge.begin().add(world.epoch, records, raw=[RAW], tally=tally)
+    await world.puller(edge).pull()
+
+    hours = {place: (one.pulled, one.set_aside) for place, one in (await reckoned(world)).hours}
+
+    assert hours == {("dfw", HOUR): (1, 0), ("dfw", later): (1, 1)}
+    assert (await total(world)).recorded == 3
+
+
 async def test_a_damaged_batch_is_set_aside(world: World) -> None:
     """It is no loss: what is damaged is there, and kept."""
     edge, stream = await an_edge(world)
@@ -278,6 +293,8 @@ async def test_a_meter_that_comes_back_lower_hides_nothing(world: World) -> None
     stream.more[HOUR] = (-2, 0, 0)
     end(stream)
     await puller.pull()
+    world.clock.moment += 2 * MINUTE_MS
+    await puller.pull()  # it is as low as ever, and was told of since
 
     found = await total(world)
     (span,) = (await reckoned(world)).spans

@@ -37,8 +37,8 @@ def _fill(db: Connection, chance: Random) -> None:
 
 
 def _fill_hour(db: Connection, chance: Random, life: bytes, hour: int) -> None:
-    accepted = chance.choice([10, 10, 1 << 50])
-    counts = (0, 1, 2) if chance.random() < 0.8 else (1, 9, 0)
+    accepted = chance.choice([0, 10, 10, 1 << 50])
+    counts = chance.choice([(0, 1, 2), (0, 1, 2), (0, 0, 0), (1, 9, 0)])
     if chance.random() < 0.9:
         db.execute("INSERT INTO meter VALUES (?, ?, ?, 3, 3)", (life, hour, accepted))
     if chance.random() < 0.9:
