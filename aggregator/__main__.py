@@ -24,6 +24,7 @@ from aggregator.opening.late import LateOpener
 from aggregator.pulling.intake import Intake
 from aggregator.pulling.puller import Puller
 from aggregator.pulling.safe import Replica, Safe
+from aggregator.reconciling.reckoner import Reckoner
 from aggregator.replicas.access import Access
 from aggregator.replicas.objects import Objects
 from aggregator.replicas.restoring import Restorer
@@ -92,12 +93,15 @@ async def main(config: Config) -> None:
         sweeper = _sweeper(config, CopyTaker(store, intake), ReplicaStore(writer, readers), sources)
         if sweeper is not None:
             schedule.add("replicas", sweeper.step)
+        reckoner = Reckoner(readers, sweeps=sweeper is not None)
+        schedule.add("reconcile", reckoner.step)
         app = build_app(
             tokens=tokens,
             readers=readers,
             store=store,
             keyring=keyring,
             sources=sources,
+            reckoner=reckoner,
             clock=clock,
             entropy=system_entropy,
             sweeper=sweeper,

@@ -9,6 +9,8 @@ from aggregator.opening.keyring import Keyring
 from aggregator.opening.retry import Retrier
 from aggregator.query.handlers import add_queries
 from aggregator.query.set_aside import add_set_aside
+from aggregator.reconciling.handlers import add_reconciliation
+from aggregator.reconciling.reckoner import Reckoner
 from aggregator.replicas.sweeping import Sweeper
 from aggregator.store import Store
 from milepost.clock import Clock, Entropy
@@ -25,6 +27,7 @@ def build_app(
     store: Store,
     keyring: Keyring,
     sources: Sources,
+    reckoner: Reckoner,
     clock: Clock,
     entropy: Entropy,
     sweeper: Sweeper | None = None,
@@ -34,11 +37,16 @@ def build_app(
     add_health(
         app,
         lambda: unready(keyring, sources),
-        notes=lambda: {**notes(sources), **(sweeper.notes() if sweeper else {})},
+        notes=lambda: {
+            **notes(sources),
+            **reckoner.notes(),
+            **(sweeper.notes() if sweeper else {}),
+        },
     )
     add_queries(app, readers, store, sources, clock, sweeper=sweeper)
     add_draining(app, readers, keyring, sources, clock)
     add_abandoning(app, readers, store, sources, clock)
+    add_reconciliation(app, reckoner, clock)
     add_set_aside(app, readers, store, Retrier(store, keyring))
     return app
 

@@ -51,6 +51,17 @@ WITHOUT_HASH = Counter(
 )
 ADDRESS_BOXES = Gauge("milepost_address_boxes", "Batches whose sealed addresses are kept")
 HASH_ERRORS = Counter("milepost_hash_errors_total", "Calls for visitor hashes that failed")
+SERVED = Gauge("milepost_served_clicks", "Visits that edges took in, as far as known", ["region"])
+RECORDED = Gauge("milepost_recorded_clicks", "Visits that pulled batches recorded", ["region"])
+SHED = Gauge("milepost_shed_clicks", "Visits that were answered and not kept", ["region"])
+LOST = Gauge("milepost_lost_clicks", "Visits that were accepted and that no copy holds", ["region"])
+BEHIND = Gauge(
+    "milepost_behind_clicks", "Visits that were accepted and may still be pulled", ["region"]
+)
+UNACCOUNTED = Gauge(
+    "milepost_unaccounted_clicks", "Visits that no equation explains; not 0: an alarm", ["region"]
+)
+SPANS = Gauge("milepost_unspoken_spans", "Spans of time that nobody can speak for")
 OPEN_SECONDS = Histogram(
     "milepost_open_duration_seconds", "Time to open the record boxes of one answer"
 )

@@ -101,7 +101,7 @@ class Store:
         def work(db: Connection, hits: HitWriter) -> Counter[str]:
             pulled.announce(db, source, answer, selection, now)
             pulled.begin_branches(db, source, selection, now)
-            done = Counter(sealed.apply_batch(db, hits, answer.region, each) for each in outcomes)
+            done = Counter(sealed.apply_batch(db, hits, each) for each in outcomes)
             pulled.drop_damaged(db, selection.fresh)
             done["damaged"] = pulled.put_damaged(db, selection.damaged, now)
             pulled.move_cursors(db, source, selection)
@@ -121,7 +121,7 @@ class Store:
 
         def work(db: Connection, hits: HitWriter) -> Counter[str]:
             pulled.announce_copy(db, answer, selection)
-            done = Counter(sealed.apply_batch(db, hits, answer.region, each) for each in outcomes)
+            done = Counter(sealed.apply_batch(db, hits, each) for each in outcomes)
             pulled.drop_damaged(db, selection.fresh)
             done["damaged"] = pulled.put_damaged(db, selection.damaged, now)
             pulled.move_cursors(db, pulled.OF_COPIES, selection, must=False)

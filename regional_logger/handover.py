@@ -7,7 +7,7 @@ harmless: reading changes nothing, and acknowledging is only ever repeated.
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from milepost import __version__
@@ -15,7 +15,7 @@ from milepost.batch import Batch, first_chain
 from milepost.clock import Clock
 from milepost.errors import UnavailableError
 from milepost.vocabulary import Region, Seq, StreamId
-from milepost.wire import Cursor, PullAnswer, PullRequest, StreamHead
+from milepost.wire import Cursor, Life, PullAnswer, PullRequest, StreamHead
 from regional_logger.bell import Bell
 from regional_logger.readers import Asking, ReaderBook
 from regional_logger.shelf import Contents, Shelf
@@ -80,7 +80,10 @@ class Handover:
             found = await self._gather(request, contents.heads)
             left = ends - asyncio.get_running_loop().time()
             if found.batches or left <= 0 or self._bell.closed:
-                return self._answer(contents, found)
+                # The meters last of all: what they accepted covers every batch in the answer.
+                lives, unreadable = self._shelf.lives()
+                found.unreadable += unreadable
+                return self._answer(contents, _told(contents.lives, lives), found)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await news.wait()
@@ -118,18 +121,27 @@ class Handover:
             found.more = True
         return sum(len(batch.records) + len(batch.addresses) for batch in batches)
 
-    def _answer(self, contents: Contents, found: _Gathered) -> PullAnswer:
+    def _answer(self, contents: Contents, lives: tuple[Life, ...], found: _Gathered) -> PullAnswer:
         return PullAnswer(
             region=self._source.region,
             machine=self._source.machine,
             version=__version__,
-            lives=contents.lives,
+            lives=lives,
             streams=tuple(
                 replace(head, acknowledged=self._readers.is_acknowledged(head))
                 for head in contents.heads
             ),
             batches=tuple(found.batches),
             forks=tuple(found.forks),
-            unreadable=(*contents.unreadable, *found.unreadable),
+            unreadable=tuple(dict.fromkeys((*contents.unreadable, *found.unreadable))),
             more=found.more,
         )
+
+
+def _told(before: Iterable[Life], now: Iterable[Life]) -> tuple[Life, ...]:
+    """Return the lives as they are *now*; one has ended if it had before the streams were listed.
+
+    Else it may have begun a stream since, which the answer does not name.
+    """
+    ended = {life.id for life in before if not life.alive}
+    return tuple(replace(life, alive=life.id not in ended) for life in now)

@@ -69,7 +69,9 @@ class Shelf:
 
     async def contents(self) -> Contents:
         """Look at every file."""
-        heads, lives, unreadable = [], [], []
+        heads = []
+        # Lives first: one that has ended by then begins no stream that is missed here.
+        lives, unreadable = self.lives()
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             try:
                 head = await self._head(path)
@@ -80,15 +82,22 @@ class Shelf:
                 continue
             if head is not None:
                 heads.append(head)
+        self._damaged = {name for name in self._damaged if (self.folder / name).exists()}
+        metrics.UNREADABLE.set(len(self._damaged.union(unreadable)))
+        return Contents(lives=lives, heads=tuple(heads), unreadable=tuple(unreadable))
+
+    def lives(self) -> tuple[tuple[Life, ...], list[str]]:
+        """Return every life that has a meter, and the names of meters that cannot be read."""
+        lives, unreadable = [], []
         for path in sorted(self.folder.glob(f"*{METER_SUFFIX}")):
             try:
                 lives.append(read_meter(path))
             except ServiceError as error:
+                if not path.exists():  # retired at this moment
+                    continue
                 unreadable.append(path.name)
                 self._tell_once(path.name, str(error))
-        self._damaged = {name for name in self._damaged if (self.folder / name).exists()}
-        metrics.UNREADABLE.set(len(self._damaged.union(unreadable)))
-        return Contents(lives=tuple(lives), heads=tuple(heads), unreadable=tuple(unreadable))
+        return tuple(lives), unreadable
 
     async def read(self, stream: StreamId, after: Cursor, bytes_max: int) -> Reading:
         """Return what follows *after*: at least one batch if there is one, up to *bytes_max*.

@@ -7,9 +7,10 @@ import orjson
 
 from aggregator.hits.store import HitWriter
 from aggregator.opening.batches import Opened, Outcome, SetAside, Waiting, needs_addresses
+from aggregator.opening.placing import Placed, placed
 from milepost.batch import Batch, Header, add_tallies, parse_tally
 from milepost.sqlite import Connection
-from milepost.vocabulary import BatchId, Chain, Epoch, KeyId, Millis, Seq, StreamId
+from milepost.vocabulary import BatchId, Chain, Epoch, KeyId, LifeId, Millis, Seq, StreamId
 
 PUT_APPLIED = """
     INSERT INTO applied (batch, stream, seq, epoch, key, count, first_ms, last_ms, tally)
@@ -20,13 +21,21 @@ PUT_RAW = "INSERT INTO set_aside_record (batch, idx, reason, fields) VALUES (?, 
 PUT_ADDRESSES = "INSERT INTO address_box (batch, addresses) VALUES (?, ?)"
 # Beyond 2^53 - 1 a count is nonsense, and a sum that overflowed would stop every later answer.
 ADD_TALLY = """
-    INSERT INTO tally (region, hour_ms, recorded, late, shed, excluded) VALUES (?, ?, ?, ?, ?, ?)
-        ON CONFLICT (region, hour_ms) DO UPDATE
+    INSERT INTO tally (life, hour_ms, recorded, late, shed, excluded, pulled, set_aside)
+    VALUES (?, ?, ?, ?, ?, ?, 0, 0)
+        ON CONFLICT (life, hour_ms) DO UPDATE
        SET recorded = min(recorded + excluded.recorded, 9007199254740991),
            late     = min(late     + excluded.late,     9007199254740991),
            shed     = min(shed     + excluded.shed,     9007199254740991),
            excluded = min(tally.excluded + excluded.excluded, 9007199254740991)
 """
+ADD_PLACED = """
+    INSERT INTO tally (life, hour_ms, recorded, late, shed, excluded, pulled, set_aside)
+    VALUES (?, ?, 0, 0, 0, 0, ?, ?)
+        ON CONFLICT (life, hour_ms) DO UPDATE
+       SET pulled = pulled + excluded.pulled, set_aside = set_aside + excluded.set_aside
+"""
+LIFE_OF = "SELECT life FROM stream WHERE stream = ?"
 
 APPLIED = "SELECT batch FROM applied WHERE batch IN (SELECT unhex(value) FROM json_each(?))"
 WAITING_EPOCHS = "SELECT DISTINCT epoch FROM sealed WHERE reason IS NULL"
@@ -53,18 +62,19 @@ RENUMBER = """
 DROP_ADDRESSES = "DELETE FROM address_box WHERE batch = ?"
 
 
-def apply_batch(db: Connection, hits: HitWriter, region: str, outcome: Outcome) -> str:
+def apply_batch(db: Connection, hits: HitWriter, outcome: Outcome) -> str:
     """Store a batch if its id is new; return what became of it."""
     batch = outcome.batch
     made = db.execute(PUT_APPLIED, _header_row(batch.header))
     if made.rowcount == 0:
         return "repeated"  # it came in another stream before, after a commit that seemed to fail
-    for row in add_tallies(parse_tally(batch.header.tally)):
-        db.execute(ADD_TALLY, (region, *row))
+    life, tally = _life_of(db, batch.header.stream), add_tallies(parse_tally(batch.header.tally))
+    db.executemany(ADD_TALLY, ((life, *row) for row in tally))
     if batch.addresses and needs_addresses(outcome):
         db.execute(PUT_ADDRESSES, (batch.header.batch, batch.addresses))
     if isinstance(outcome, Opened):
         _write(db, hits, made.lastrowid or 0, outcome)
+        _count(db, life, placed(tally, batch.header.first_ms, outcome.body))
         return "opened"
     reason = outcome.reason if isinstance(outcome, SetAside) else None
     db.execute(PUT_SEALED, (batch.header.batch, batch.header.epoch, reason, batch.records))
@@ -83,6 +93,8 @@ def settle_batch(db: Connection, hits: HitWriter, outcome: Outcome) -> str:
         return "repeated"
     (number,) = db.execute(RENUMBER, (header.batch,)).fetchone()
     _write(db, hits, number, outcome)
+    tally = add_tallies(parse_tally(header.tally))
+    _count(db, _life_of(db, header.stream), placed(tally, header.first_ms, outcome.body))
     if not needs_addresses(outcome):
         db.execute(DROP_ADDRESSES, (header.batch,))
     return "opened"
@@ -96,6 +108,15 @@ def _write(db: Connection, hits: HitWriter, number: int, opened: Opened) -> None
         for each in body.raw
     )
     db.executemany(PUT_RAW, rows)
+
+
+def _life_of(db: Connection, stream: StreamId) -> LifeId:
+    (life,) = db.execute(LIFE_OF, (stream,)).fetchone()
+    return LifeId(life)
+
+
+def _count(db: Connection, life: LifeId, rows: Iterable[Placed]) -> None:
+    db.executemany(ADD_PLACED, ((life, *row) for row in rows))
 
 
 def _header_row(header: Header) -> tuple[Any, ...]:

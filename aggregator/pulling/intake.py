@@ -19,10 +19,14 @@ from milepost.batch import Batch
 from milepost.clock import Clock
 from milepost.logs import get_log
 from milepost.stream.files import SUFFIX
-from milepost.vocabulary import StreamId
+from milepost.vocabulary import Millis, StreamId
 from milepost.wire import Cursor, PullAnswer
 
 log = get_log(__name__)
+
+# An answer that says nothing new is written all the same this often, so that the
+# database knows to a minute how long a life could speak for itself.
+TOLD_MS_MAX = 60_000
 
 
 UNREADABLE = "its file cannot be read on from here"
@@ -44,11 +48,15 @@ class Intake:
         self._store = store
         self._keyring = keyring
         self._clock = clock
-        self._announced: dict[str, object] = {}
+        self._announced: dict[str, tuple[object, Millis]] = {}  # and when it was written
         self._faults: dict[str, Mapping[StreamId, str]] = {}
 
-    async def take(self, source: str, answer: PullAnswer) -> Taken:
-        """Apply what of *answer* follows the cursors, and note what *source* announced."""
+    async def take(self, source: str, answer: PullAnswer, asked_ms: Millis | None = None) -> Taken:
+        """Apply what of *answer* follows the cursors, and note what *source* announced.
+
+        What it says of lives holds for *asked_ms*, or for now.
+        """
+        told_ms = self._clock.now() if asked_ms is None else asked_ms
         known = await self._store.standings(
             {head.id for head in answer.streams} | {each.header.stream for each in answer.batches}
         )
@@ -59,9 +67,11 @@ class Intake:
         faults = {**_unreadable(answer), **selection.faults, **waiting}
         selection = replace(selection, faults=faults, begun=begun)
         announced = (answer.region, answer.machine, answer.lives, answer.streams, faults)
-        if selection.moves or announced != self._announced.get(source):
-            await self._apply(source, answer, selection)
-            self._announced[source] = announced
+        before, written_ms = self._announced.get(source, (None, Millis(0)))
+        due = not 0 <= told_ms - written_ms < TOLD_MS_MAX
+        if selection.moves or due or announced != before:
+            await self._apply(source, answer, selection, told_ms)
+            self._announced[source] = (announced, told_ms)
         forgotten = is_forgotten(known, source, answer, selection.after)
         return Taken(places, selection, forgotten)
 
@@ -81,11 +91,13 @@ class Intake:
         metrics.count_applied(done)
         return selection
 
-    async def _apply(self, source: str, answer: PullAnswer, selection: Selection) -> None:
+    async def _apply(
+        self, source: str, answer: PullAnswer, selection: Selection, told_ms: Millis
+    ) -> None:
         self._tell(source, selection)
         outcomes = await self._open(selection.fresh)
         with metrics.APPLY_SECONDS.time():
-            done = await self._store.apply(source, answer, selection, outcomes, self._clock.now())
+            done = await self._store.apply(source, answer, selection, outcomes, told_ms)
         metrics.count_applied(done)
         metrics.FORKS.inc(len(selection.begun))
 

@@ -101,7 +101,7 @@ class Puller:
         asked_ms, generation = self._clock.now(), self._fence.generation
         answer = await self._ask()
         self._streams = frozenset(head.id for head in answer.streams)
-        taken = await self._intake.take(self.url, answer)
+        taken = await self._intake.take(self.url, answer, asked_ms)
         self.progress = progress(self.progress, taken.known, answer, taken.selection, asked_ms)
         self.passages = await self._pass(answer, taken, asked_ms)
         if taken.forgotten:

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from aggregator.pulling.meters import COUNT_MAX, is_lower
 from aggregator.pulling.select import Damaged, Selection
 from aggregator.pulling.standing import Hole, Standing, beginning
 from milepost.batch import Batch, first_chain
@@ -13,7 +14,7 @@ from milepost.errors import UnavailableError
 from milepost.record import RECORDS_MAX
 from milepost.sqlite import Connection
 from milepost.vocabulary import Chain, LifeId, Millis, Seq, StreamId
-from milepost.wire import Cursor, Life, PullAnswer, StreamHead
+from milepost.wire import Cursor, Life, MeterRow, PullAnswer, StreamHead
 
 # The end of what is abandoned is acknowledged where the file cannot be pulled to it.
 STANDING = """
@@ -53,13 +54,14 @@ MARK_ABSENT = """
 """
 # What was announced once stays promised, also when a file comes back shorter.  A stream that
 # is written and pulled again after all is not abandoned any more: nobody knows what it will hold.
+# Its life is what it was first said to be: all that is counted of it is counted there.
 PUT_STREAM = """
     INSERT INTO stream (stream, source, region, life, created_ms, open, present,
                         seq, chain, records, last_seq, last_records, fault,
                         file_seq, last_chain, file_records)
     VALUES (?, ?, ?, ?, ?, ?, 1, 0, ?, 0, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (stream) DO UPDATE
-       SET source = excluded.source, region = excluded.region, life = excluded.life,
+       SET source = excluded.source, region = excluded.region,
            open = excluded.open, present = 1, fault = excluded.fault,
            last_seq = max(last_seq, excluded.last_seq),
            last_records = max(last_records, excluded.last_records),
@@ -81,15 +83,33 @@ PUT_COPY = """
        SET last_seq = max(last_seq, excluded.last_seq),
            last_records = max(last_records, excluded.last_records)
 """
-MARK_LIVES_ABSENT = "UPDATE life SET present = 0 WHERE source = ? AND present = 1"
+MARK_LIVES_ABSENT = """
+    UPDATE life SET present = 0
+     WHERE source = ? AND present = 1
+       AND life NOT IN (SELECT unhex(value) FROM json_each(?))
+"""
 PUT_LIFE = """
-    INSERT INTO life (life, source, region, worker, started_ms, alive, present)
-    VALUES (?, ?, ?, ?, ?, ?, 1)
+    INSERT INTO life (life, source, region, machine, worker, started_ms, alive, present,
+                      told_ms, newest_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, 0)
         ON CONFLICT (life) DO UPDATE
-       SET source = excluded.source, alive = excluded.alive, present = 1
+       SET source = excluded.source, machine = excluded.machine, worker = excluded.worker,
+           started_ms = excluded.started_ms, alive = excluded.alive, present = 1,
+           told_ms = max(coalesce(told_ms, 0), excluded.told_ms)
+"""
+# A life that only its streams tell of: its meter could not be kept, or read, or is gone.
+PUT_SILENT_LIFE = """
+    INSERT INTO life (life, source, region, machine, worker, started_ms, alive, present, newest_ms)
+    VALUES (?, ?, ?, ?, 0, ?, 0, 0, 0) ON CONFLICT (life) DO NOTHING
+"""
+NOTE_LOWERED = "UPDATE life SET lowered_ms = told_ms WHERE life = ? AND lowered_ms IS NULL"
+NOTE_NEWEST = """
+    UPDATE life SET newest_ms = max(newest_ms, ?)
+     WHERE life = (SELECT life FROM stream WHERE stream = ?)
 """
 LIVES_ENDED = "SELECT life FROM life WHERE alive = 0 AND present = 1"
 LIVES_ENDED_OF_SOURCE = f"{LIVES_ENDED} AND source = ?"
+METER = "SELECT hour_ms, accepted, shed, excluded FROM meter WHERE life = ?"
 # A meter only rises: one that comes back lower is an older copy, and hides nothing.
 PUT_METER = """
     INSERT INTO meter (life, hour_ms, accepted, shed, excluded) VALUES (?, ?, ?, ?, ?)
@@ -100,7 +120,6 @@ PUT_METER = """
 """
 
 # A count out of a damaged row may be anything; a sum that overflowed would stop every answer.
-COUNT_MAX = (1 << 53) - 1
 MOVE_CURSOR = """
     UPDATE stream SET seq = ?, chain = ?, records = min(records + ?, 9007199254740991)
      WHERE stream = ? AND seq = ? AND chain = ?
@@ -152,16 +171,39 @@ DROP_DAMAGED_BATCH = "DELETE FROM damaged WHERE batch = ?"
 def announce(
     db: Connection, source: str, answer: PullAnswer, selection: Selection, now: Millis
 ) -> None:
-    """Note what *source* told of itself, its streams and its lives."""
+    """Note what *source* told of itself, its streams and its lives, at *now* or later."""
     db.execute(PUT_SOURCE, (source, answer.region, answer.machine, answer.version, now))
-    db.execute(MARK_ABSENT, (source, hex_list(head.id for head in answer.streams)))
+    # A file that is there and cannot be read has not gone.
+    kept = {path.partition(".")[0] for path in answer.unreadable}
+    db.execute(MARK_ABSENT, (source, _hexes({head.id.hex() for head in answer.streams} | kept)))
     db.executemany(
         PUT_STREAM,
         (_stream_row(source, answer.region, head, selection) for head in answer.streams),
     )
-    db.execute(MARK_LIVES_ABSENT, (source,))
-    db.executemany(PUT_LIFE, (_life_row(source, answer.region, life) for life in answer.lives))
-    db.executemany(PUT_METER, ((life.id, *row) for life in answer.lives for row in life.meter))
+    for life in answer.lives:
+        if is_lower(_meter(db, life.id), life.meter):
+            db.execute(NOTE_LOWERED, (life.id,))
+    db.execute(MARK_LIVES_ABSENT, (source, _hexes({life.id.hex() for life in answer.lives} | kept)))
+    db.executemany(PUT_LIFE, (_life_row(source, answer, life, now) for life in answer.lives))
+    db.executemany(
+        PUT_SILENT_LIFE,
+        (
+            (head.life, source, answer.region, answer.machine, head.created_ms)
+            for head in answer.streams
+        ),
+    )
+    db.executemany(
+        PUT_METER,
+        (
+            (life.id, row.hour_ms, *(min(count, COUNT_MAX) for count in row[1:]))
+            for life in answer.lives
+            for row in life.meter
+        ),
+    )
+
+
+def _meter(db: Connection, life: LifeId) -> list[MeterRow]:
+    return [MeterRow(*row) for row in db.execute(METER, (life,))]
 
 
 def announce_copy(db: Connection, answer: PullAnswer, selection: Selection) -> None:
@@ -170,6 +212,7 @@ def announce_copy(db: Connection, answer: PullAnswer, selection: Selection) -> N
     source = f"{OF_COPIES}{answer.region}/{answer.machine}"
     row = _stream_row(source, answer.region, head, selection)
     db.execute(PUT_COPY, (*row[:5], *row[6:]))  # open: nobody knows
+    db.execute(PUT_SILENT_LIFE, (head.life, source, answer.region, answer.machine, head.created_ms))
 
 
 def _stream_row(
@@ -192,8 +235,9 @@ def _stream_row(
     )
 
 
-def _life_row(source: str, region: str, life: Life) -> tuple[Any, ...]:
-    return (life.id, source, region, life.worker, life.started_ms, life.alive)
+def _life_row(source: str, answer: PullAnswer, life: Life, now: Millis) -> tuple[Any, ...]:
+    where = (source, answer.region, answer.machine)
+    return (life.id, *where, life.worker, life.started_ms, life.alive, now)
 
 
 def begin_branches(db: Connection, source: str, selection: Selection, now: Millis) -> None:
@@ -211,10 +255,15 @@ def move_cursors(db: Connection, source: str, selection: Selection, *, must: boo
     says that one is not where it was.
     """
     counts: Counter[StreamId] = Counter()
+    newest: dict[StreamId, int] = {}
     for batch in selection.passed():
         before = selection.before.get(batch.header.stream)
         if before is not None and batch.header.seq > before.seq:
             counts[batch.header.stream] += min(batch.header.count, COUNT_MAX)
+    for batch in selection.fresh:
+        header = batch.header
+        newest[header.stream] = max(newest.get(header.stream, 0), header.last_ms)
+    db.executemany(NOTE_NEWEST, ((moment, stream) for stream, moment in newest.items()))
     for stream, after in selection.after.items():
         before = selection.before[stream]
         row = (*after, min(counts[stream], COUNT_MAX), stream, *before)
@@ -296,4 +345,8 @@ def lives_from(rows: Iterable[Any]) -> frozenset[LifeId]:
 
 def hex_list(streams: Iterable[StreamId]) -> str:
     """Write ids so that one bound value holds them all."""
-    return orjson.dumps([stream.hex() for stream in streams]).decode()
+    return _hexes(stream.hex() for stream in streams)
+
+
+def _hexes(texts: Iterable[str]) -> str:
+    return orjson.dumps(list(texts)).decode()

@@ -20,17 +20,20 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from milepost.batch import HOUR_MS
 from milepost.errors import RejectedError
 from milepost.visitor import HASH_BYTES
 
 LIMIT_DEFAULT, LIMIT_MAX = 100, 10_000
 SET_ASIDE_MAX = 1_000  # a record set aside can be 12 KB of text
+HOURS_DEFAULT, DAY_MS = 1_000, 86_400_000
 TEXT_CHARS_MAX = 2_048
 CURSOR_CHARS_MAX = 512
 INTEGER_MAX = (1 << 63) - 1
 
 TEXT_FILTERS = ("region", "kind", "link", "host")
 NAMES = (*TEXT_FILTERS, "visitor", "start", "end", "order", "direction", "limit", "cursor")
+HOUR_NAMES = ("region", "start", "end", "limit")
 TIME, ARRIVAL = "time", "arrival"
 ASCENDING, DESCENDING = "asc", "desc"
 
@@ -69,6 +72,16 @@ class Question:
         return blake2b(orjson.dumps(asked), digest_size=8).hexdigest()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hours:
+    """Which hours, of which region, and how many rows."""
+
+    region: str | None
+    start_ms: int
+    end_ms: int
+    limit: int
+
+
 def read_question(given: Sequence[tuple[str, str]]) -> Question:
     """Read the parameters *given*, or refuse naming the first that is wrong."""
     told = _each_once(given)
@@ -95,6 +108,20 @@ def read_limit(given: Mapping[str, str]) -> int:
     return _limit(given, SET_ASIDE_MAX)
 
 
+def read_hours(given: Sequence[tuple[str, str]], now: int) -> Hours:
+    """Read which hours are wanted, whole ones: without a start the last day before the end."""
+    told = _each_once(given, HOUR_NAMES)
+    start_ms, end_ms = _moment(told, "start"), _moment(told, "end")
+    if start_ms is None:
+        start_ms = (now if end_ms is None else end_ms) - DAY_MS
+    return Hours(
+        region=_text(told, "region") if "region" in told else None,
+        start_ms=start_ms - start_ms % HOUR_MS,
+        end_ms=INTEGER_MAX if end_ms is None else end_ms + -end_ms % HOUR_MS,
+        limit=_limit({"limit": str(HOURS_DEFAULT)} | told),
+    )
+
+
 def write_cursor(question: Question, last: Place) -> str:
     """Return the cursor that goes on after *last*."""
     content = orjson.dumps([question.digest(), *last])
@@ -107,11 +134,13 @@ def rfc3339(moment_ms: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
 
 
-def _each_once(given: Sequence[tuple[str, str]]) -> dict[str, str]:
+def _each_once(
+    given: Sequence[tuple[str, str]], accepted: tuple[str, ...] = NAMES
+) -> dict[str, str]:
     told: dict[str, str] = {}
     for name, value in given:
-        if name not in NAMES:
-            msg = f"{name[:64]!r}: unknown; accepted are {', '.join(NAMES)}"
+        if name not in accepted:
+            msg = f"{name[:64]!r}: unknown; accepted are {', '.join(accepted)}"
             raise RejectedError(msg)
         if name in told:
             msg = f"{name}: given twice; accepted is one value"

@@ -60,18 +60,26 @@ CREATE TABLE stream (
 
 CREATE INDEX stream_by_source ON stream (source, present);
 CREATE INDEX stream_by_swept ON stream (swept_ms) WHERE swept_ms IS NOT NULL;
+CREATE INDEX stream_by_life ON stream (life);
 
--- The meter of each life, as it was last told.
+-- Each life, from when it or one of its streams was first told of.
 CREATE TABLE life (
     life       BLOB    PRIMARY KEY CHECK (length(life) = 16),
     source     TEXT    NOT NULL,
     region     TEXT    NOT NULL,
+    machine    TEXT    NOT NULL,
     worker     INTEGER NOT NULL,
     started_ms INTEGER NOT NULL,
     alive      INTEGER NOT NULL,
-    present    INTEGER NOT NULL      -- 0: its source tells of it no longer
+    present    INTEGER NOT NULL,     -- 0: its source tells of it no longer
+    told_ms    INTEGER,              -- when it was last told of, to a minute; NULL: only streams were
+    newest_ms  INTEGER NOT NULL,     -- the newest of its records that was applied; 0: none was
+    lowered_ms INTEGER               -- the told_ms before its meter first came back lower; NULL: never
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX life_by_machine ON life (region, machine, worker, started_ms);
+
+-- The meter of each life, hour by hour the most that it ever told.
 CREATE TABLE meter (
     life     BLOB    NOT NULL,
     hour_ms  INTEGER NOT NULL,
@@ -119,7 +127,8 @@ CREATE TABLE set_aside_record (
 ) STRICT, WITHOUT ROWID;
 
 -- Batches that are not what their writer wrote, each set aside alone.  Nobody vouches
--- for what a row says: its batch id is not in `applied`, and its tally counts nowhere.
+-- for what a row says: its batch id is not in `applied`, and what it tallies counts as
+-- set aside.
 -- A row goes when its batch comes as it was written.
 CREATE TABLE damaged (
     stream    BLOB    NOT NULL CHECK (length(stream) = 16),
@@ -148,14 +157,19 @@ CREATE TABLE address_box (
     addresses BLOB    NOT NULL
 ) STRICT;
 
+-- What became of the visits of a life: as the tallies of applied batches say, and,
+-- counted in the transaction that writes them, how many became hits or were set
+-- aside alone.  Hits that are removed later stay counted.
 CREATE TABLE tally (
-    region   TEXT    NOT NULL,
-    hour_ms  INTEGER NOT NULL,
-    recorded INTEGER NOT NULL,
-    late     INTEGER NOT NULL,
-    shed     INTEGER NOT NULL,
-    excluded INTEGER NOT NULL,
-    PRIMARY KEY (region, hour_ms)
+    life      BLOB    NOT NULL CHECK (length(life) = 16),
+    hour_ms   INTEGER NOT NULL,
+    recorded  INTEGER NOT NULL,
+    late      INTEGER NOT NULL,
+    shed      INTEGER NOT NULL,
+    excluded  INTEGER NOT NULL,
+    pulled    INTEGER NOT NULL,  -- hits written, by the hour of their own time
+    set_aside INTEGER NOT NULL,  -- records set aside alone; whole batches stand in `sealed`
+    PRIMARY KEY (life, hour_ms)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE text (             -- strings, each once; hits hold their ids

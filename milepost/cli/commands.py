@@ -7,11 +7,12 @@ from milepost.cli.hits import hits
 from milepost.cli.keys import keys
 from milepost.cli.links import links
 from milepost.cli.log import log
+from milepost.cli.reconcile import reconcile
 from milepost.cli.serve import serve
 from milepost.cli.set_aside import set_aside
 from milepost.cli.sources import sources
 
-for command in (dev, serve, hits, links, log, keys, sources, set_aside, config):
+for command in (dev, serve, hits, links, log, keys, sources, reconcile, set_aside, config):
     cli.add_command(command)
 
 __all__ = ["cli"]

@@ -22,8 +22,8 @@ def read_meter(path: Path) -> Life:
     """Return what the meter at *path* holds, and whether its life still runs."""
     try:
         with path.open("rb") as file:
+            alive = _is_locked(file.fileno())  # asked first: what has ended counts no more
             content = file.read()
-            alive = _is_locked(file.fileno())
         magic, life, worker, started_ms = HEADER.unpack_from(content)
     except (OSError, struct.error) as error:
         msg = f"{path.name}: cannot be read as a meter"

@@ -4,6 +4,7 @@ The edges answer from batches that are sealed and chained as real ones are.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,18 @@ from aggregator.pulling.puller import Puller
 from aggregator.pulling.safe import Safe
 from aggregator.store import Store
 from key_server.boxes import Destroyed, EpochSecrets, as_hashes, open_items
-from milepost.batch import Batch, Header, TallyRow, first_chain, hour_of, next_chain, tally_text
+from milepost.batch import (
+    TALLY_COUNT_MAX,
+    Batch,
+    Header,
+    TallyRow,
+    add_tallies,
+    first_chain,
+    hour_of,
+    next_chain,
+    parse_tally,
+    tally_text,
+)
 from milepost.client import Client, new_session
 from milepost.config import Secret
 from milepost.database import Readers, Writer, open_database
@@ -55,6 +67,14 @@ from milepost.wire import Cursor, Life, MeterRow, PullAnswer, StreamHead, parse_
 START = Millis(1_763_640_000_000)  # 2025-11-20T12:00:00Z
 DAY_MS = 86_400_000
 TOKEN = "milepost_test"
+
+
+# A damaged batch of which only stream, seq, count and tally matter, and the values of the rest.
+DAMAGED = """
+    INSERT INTO damaged (stream, seq, count, tally, batch, epoch, key, first_ms, last_ms, records,
+                         addresses, chain, before, reason, at_ms)
+"""
+NOTHING = "zeroblob(16), 7, x'', 0, 0, x'', x'', zeroblob(32), zeroblob(32), 'damaged', 0"
 
 
 @dataclass
@@ -123,6 +143,10 @@ class FileOfBatches:
     id: StreamId
     chance: Random
     batches: list[Batch] = field(default_factory=list)
+    more: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # by hour, on the meter
+    open: bool = True
+    alive: bool = True
+    metered: bool = True
 
     def add(
         self,
@@ -135,8 +159,9 @@ class FileOfBatches:
         **changes: Any,
     ) -> Batch:
         """Seal and chain *records* as the next batch; *changes* go into its header."""
-        header = self._header(epoch, records, batch or BatchId(self.chance.randbytes(16)))
-        header = replace(header, **{"count": len(records) + len(raw), **changes})
+        count = len(records) + len(raw)
+        header = self._header(epoch, records, batch or BatchId(self.chance.randbytes(16)), count)
+        header = replace(header, **changes)
         box = seal_records(header, records, epoch.public.record_key, raw) if records else b""
         addressed = b""
         if addresses:
@@ -161,7 +186,7 @@ class FileOfBatches:
             id=self.id,
             life=LifeId(self.id),
             created_ms=START,
-            open=True,
+            open=self.open,
             last_seq=Seq(len(self.batches)),
             last_chain=self.chain,
             records=sum(batch.header.count for batch in self.batches),
@@ -174,16 +199,40 @@ class FileOfBatches:
             return None
         return self.batches[seq:]
 
-    def _header(self, epoch: EpochKeys, records: Sequence[Record], batch: BatchId) -> Header:
+    def meter(self) -> tuple[MeterRow, ...]:
+        """Return what a meter says that has counted what the batches tell, each once, and more."""
+        tallies = {batch.header.batch: batch.header.tally for batch in self.batches}
+        rows = add_tallies(row for text in tallies.values() for row in parse_tally(text))
+        counts = {hour: (recorded, shed, excluded) for hour, recorded, _, shed, excluded in rows}
+        return tuple(
+            MeterRow(
+                hour, *map(sum, zip(counts.get(hour, (0, 0, 0)), self.beyond(hour), strict=True))
+            )
+            for hour in sorted(counts.keys() | self.more.keys())
+        )
+
+    def beyond(self, hour: int) -> tuple[int, int, int]:
+        """Return what the meter of *hour* holds beyond the batches."""
+        return self.more.get(hour, (0, 0, 0))
+
+    def _header(
+        self, epoch: EpochKeys, records: Sequence[Record], batch: BatchId, count: int
+    ) -> Header:
         times = [record.time for record in records] or [START]
-        tally = (TallyRow(hour_of(START), len(records), 0, 1, 2),)
+        sane = [time for time in times if time <= TALLY_COUNT_MAX]
+        hours = Counter(map(hour_of, sane) if records else [])
+        hours[hour_of(START)] += count - hours.total()
+        tally = tuple(
+            TallyRow(hour, counted, 0, *((1, 2) if hour == hour_of(START) else (0, 0)))
+            for hour, counted in sorted(hours.items())
+        )
         return Header(
             stream=self.id,
             seq=Seq(len(self.batches) + 1),
             batch=batch,
             epoch=epoch.public.number if records else Epoch(0),
             key=epoch.public.key_id if records else KeyId(b""),
-            count=len(records),
+            count=count,
             first_ms=min(times),
             last_ms=max(times),
             tally=tally_text(tally),
@@ -224,15 +273,16 @@ class Edge:
                     id=LifeId(stream.id),
                     worker=0,
                     started_ms=START,
-                    alive=True,
-                    meter=(MeterRow(hour_of(START), len(stream.batches), 0, 0),),
+                    alive=stream.alive,
+                    meter=stream.meter(),
                 )
                 for stream in self.streams
+                if stream.metered
             ),
             streams=tuple(
                 replace(
                     stream.head(),
-                    open=not self.closed,
+                    open=stream.head().open and not self.closed,
                     acknowledged=stream.id in self.acknowledged,
                 )
                 for stream in self.streams
@@ -426,7 +476,8 @@ class World:
     async def tally(self) -> dict[str, tuple[int, ...]]:
         """Return recorded, late, shed and excluded per region."""
         rows = await self.readers.rows(
-            "SELECT region, recorded, late, shed, excluded FROM tally ORDER BY region"
+            "SELECT region, sum(recorded), sum(late), sum(shed), sum(excluded)"
+            " FROM tally JOIN life USING (life) GROUP BY region ORDER BY region"
         )
         return {region: tuple(counts) for region, *counts in rows}
 

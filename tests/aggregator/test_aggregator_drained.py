@@ -11,6 +11,7 @@ from aggregator.app import build_app
 from aggregator.discovery.sources import Sources
 from aggregator.opening.batches import RecordKey
 from aggregator.pulling.puller import Puller
+from aggregator.reconciling.reckoner import Reckoner
 from milepost.sqlite import Connection
 from milepost.tokens import DRAINED, HITS_READ, PULL, Principal, TokenBook, token_hash
 from milepost.vocabulary import Epoch, Millis
@@ -33,6 +34,7 @@ async def api(
         store=world.store,
         keyring=world.keyring,
         sources=Sources(pullers),
+        reckoner=Reckoner(world.readers),
         clock=world.clock,
         entropy=Random(5).randbytes,
     )

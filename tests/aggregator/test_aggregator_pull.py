@@ -29,7 +29,7 @@ async def test_what_is_pulled_becomes_hits(world: World) -> None:
     name = batch.header.batch.hex()
     assert await world.hits() == [(f"{name}:0", "/spring?n=1"), (f"{name}:1", "/spring?n=2")]
     assert await world.tally() == {"dfw": (2, 0, 1, 2)}
-    assert await world.one("SELECT accepted FROM meter") == 1
+    assert await world.one("SELECT accepted FROM meter") == 2
 
 
 async def test_an_older_meter_hides_nothing(world: World) -> None:

@@ -14,6 +14,7 @@ from aggregator.app import build_app
 from aggregator.discovery.sources import Sources
 from aggregator.pulling.puller import Puller
 from aggregator.query.params import Place, read_question, rfc3339, write_cursor
+from aggregator.reconciling.reckoner import Reckoner
 from milepost.errors import RejectedError
 from milepost.record import Record
 from milepost.tokens import HITS_READ, LINKS_READ, Principal, TokenBook, token_hash
@@ -49,6 +50,7 @@ async def connect(
         sources=Sources(
             [world.puller(edge) for edge in world.edges] if pullers is None else pullers
         ),
+        reckoner=Reckoner(world.readers),
         clock=world.clock,
         entropy=bytes,
     )

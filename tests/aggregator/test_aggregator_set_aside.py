@@ -12,6 +12,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 from aggregator.app import build_app
 from aggregator.discovery.sources import Sources
 from aggregator.pulling.puller import Puller
+from aggregator.reconciling.reckoner import Reckoner
 from milepost.batch import Header
 from milepost.record import RawRecord
 from milepost.tokens import (
@@ -42,6 +43,7 @@ async def api(
         store=world.store,
         keyring=world.keyring,
         sources=Sources(pullers),
+        reckoner=Reckoner(world.readers),
         clock=world.clock,
         entropy=Random(5).randbytes,
     )

@@ -66,6 +66,28 @@ async def test_a_cursor_of_another_history_is_a_fork(make_edge: MakeEdge) -> Non
         assert answer.batches == ()
 
 
+async def test_a_meter_is_never_behind_the_batches_beside_it(make_edge: MakeEdge) -> None:
+    """Although records are accepted and committed while an answer is put together."""
+    edge = await an_edge_with(make_edge, 1)
+    over = asyncio.Event()
+
+    async def visit() -> None:
+        while not over.is_set():
+            done = edge.offer("/x")
+            assert done is not None
+            await done
+
+    visiting = [asyncio.create_task(visit()) for _ in range(4)]
+    answers = [await edge.pull() for _ in range(50)]
+    over.set()
+    await asyncio.gather(*visiting)
+
+    for answer in answers:
+        (life,) = answer.lives
+        accepted = sum(row.accepted for row in life.meter)
+        assert sum(batch.header.count for batch in answer.batches) <= accepted
+
+
 async def test_a_file_in_the_way_is_named_and_harms_nobody(
     make_edge: MakeEdge, tmp_path: Path
 ) -> None:

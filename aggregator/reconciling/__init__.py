@@ -1,0 +1,1 @@
+"""Reconciling: what was served beside what became of it, and what is left over."""
