@@ -29,7 +29,7 @@ from regional_logger import metrics
 log = get_log(__name__)
 
 READERS_OPEN_MAX = 32
-BATCHES_A_READ_MAX = 200
+BATCHES_A_READ_MAX, BATCH_BYTES_LEAST = 200, 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,8 @@ class Shelf:
         path = self.path_of(stream)
         found: list[Batch] = []
         fault = ""
-        for rows_max in (BATCHES_A_READ_MAX, 1):  # what is damaged may hide what is before it
+        enough = min(BATCHES_A_READ_MAX, bytes_max // BATCH_BYTES_LEAST + 1)
+        for rows_max in (enough, 1):  # what is damaged may hide what is before it
             try:
                 if not await self._holds(stream, after):
                     return Reading(fork=True)

@@ -9,7 +9,7 @@ What holds after each step of `pull`:
 from aggregator import metrics
 from aggregator.pulling.intake import Intake
 from aggregator.pulling.lag import Progress, progress, seconds_since
-from aggregator.pulling.pace import pause_seconds
+from aggregator.pulling.pace import LIMIT_BYTES_BEGIN, limit_bytes, pause_seconds
 from aggregator.pulling.safe import Safe
 from aggregator.store import Store
 from milepost.client import Client
@@ -53,6 +53,7 @@ class Puller:
         self._clock = clock
         self._entropy = entropy
         self._failures = 0
+        self._limit_bytes = LIMIT_BYTES_BEGIN
         self._streams: frozenset[StreamId] | None = None  # None: ask the database
         self._started = clock.now()
         metrics.SUCCESS_AGE.labels(self.url).set_function(self.silent_seconds)
@@ -86,9 +87,13 @@ class Puller:
         asked_ms = self._clock.now()
         answer = await self._ask()
         self._streams = frozenset(head.id for head in answer.streams)
+        begun_ms = self._clock.now()
         taken = await self._intake.take(self.url, answer)
         self.progress = progress(self.progress, taken.known, answer, taken.selection, asked_ms)
         now = self._clock.now()
+        self._limit_bytes = limit_bytes(
+            self._limit_bytes, seconds_since(begun_ms, now), more=answer.more
+        )
         self.last_asked, self.last_success, self.last_error = asked_ms, now, None
         self.unreadable = answer.unreadable
         return bool(taken.selection.fresh) or now - asked_ms >= EARLY_MS
@@ -104,6 +109,7 @@ class Puller:
             cursors=cursors,
             acknowledged=self._safe.of(cursors),
             ended=self._safe.ended(await self._store.ended_of(self.url)),
+            limit_bytes=self._limit_bytes,
             wait_ms=WAIT_MS,
         )
         told = await self._client.post("/v1/pull", request.to_json(), wait_seconds=WAIT_MS / 1000)
