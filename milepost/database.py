@@ -29,8 +29,8 @@ from milepost.schema import (
 T = TypeVar("T")
 
 # Where no litestream holds the database its one writer checkpoints, whenever a commit leaves
-# so many pages (16 MB) in the WAL: few enough to be moved while others wait.
-CHECKPOINT_PAGES = 4_000
+# so many pages (64 MB) in the WAL: few enough to be moved while others wait.
+CHECKPOINT_PAGES = 16_000
 
 
 def open_database(path: Path, name: str) -> sqlite.Connection:

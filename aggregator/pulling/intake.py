@@ -39,6 +39,7 @@ class Intake:
         self._keyring = keyring
         self._clock = clock
         self._announced: dict[str, object] = {}
+        self._one_opens = asyncio.Lock()
 
     async def take(self, source: str, answer: PullAnswer) -> Taken:
         """Apply what of *answer* follows the cursors, and note what *source* announced."""
@@ -65,5 +66,8 @@ class Intake:
         if not batches:
             return []
         keys = await self._keyring.keys(epochs_of(batches))
-        with metrics.OPEN_SECONDS.time():
-            return await asyncio.to_thread(open_batches, batches, keys)
+        # In turn: opening is work for one core, and many threads at it would leave the loop,
+        # which answers every question, hardly any of Python's time.
+        async with self._one_opens:
+            with metrics.OPEN_SECONDS.time():
+                return await asyncio.to_thread(open_batches, batches, keys)

@@ -11,7 +11,7 @@ DOUBLINGS_MAX = 16
 
 # An answer is one transaction, and while it lasts the clicks of every source wait.
 TAKING_IN_SECONDS = 0.25
-LIMIT_BYTES_MIN, LIMIT_BYTES_BEGIN = 64 << 10, 256 << 10
+LIMIT_BYTES_MIN = 64 << 10  # also where it begins; less would only cost more waits for the disk
 
 
 def pause_seconds(failures: int, dice: float) -> float:

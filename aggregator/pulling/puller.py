@@ -9,7 +9,7 @@ What holds after each step of `pull`:
 from aggregator import metrics
 from aggregator.pulling.intake import Intake
 from aggregator.pulling.lag import Progress, progress, seconds_since
-from aggregator.pulling.pace import LIMIT_BYTES_BEGIN, limit_bytes, pause_seconds
+from aggregator.pulling.pace import LIMIT_BYTES_MIN, limit_bytes, pause_seconds
 from aggregator.pulling.safe import Safe
 from aggregator.store import Store
 from milepost.client import Client
@@ -53,7 +53,7 @@ class Puller:
         self._clock = clock
         self._entropy = entropy
         self._failures = 0
-        self._limit_bytes = LIMIT_BYTES_BEGIN
+        self._limit_bytes = LIMIT_BYTES_MIN
         self._streams: frozenset[StreamId] | None = None  # None: ask the database
         self._started = clock.now()
         metrics.SUCCESS_AGE.labels(self.url).set_function(self.silent_seconds)

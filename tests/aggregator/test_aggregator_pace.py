@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.pulling.pace import (
-    LIMIT_BYTES_BEGIN,
     LIMIT_BYTES_MIN,
     PAUSE_SECONDS_MAX,
     PAUSE_SECONDS_MIN,
@@ -32,7 +31,7 @@ def test_who_answers_is_asked_again_at_once() -> None:
 @given(st.floats(1e-8, 1e-4), st.integers(1, 20))
 def test_what_is_asked_for_comes_to_fit_the_time(seconds_per_byte: float, sources: int) -> None:
     """However fast the machine is, and however many take turns, a transaction stays short."""
-    limit = LIMIT_BYTES_BEGIN
+    limit = LIMIT_BYTES_MIN
     for _ in range(10):
         limit = limit_bytes(limit, limit * seconds_per_byte * sources, more=True)
 
@@ -45,4 +44,4 @@ def test_what_is_asked_for_comes_to_fit_the_time(seconds_per_byte: float, source
 @given(st.floats(0, 100))
 def test_only_an_answer_that_left_something_out_raises_the_limit(seconds: float) -> None:
     """A quiet source says nothing about how long its backlog would take."""
-    assert limit_bytes(LIMIT_BYTES_BEGIN, seconds, more=False) <= LIMIT_BYTES_BEGIN
+    assert limit_bytes(LIMIT_BYTES_DEFAULT // 2, seconds, more=False) <= LIMIT_BYTES_DEFAULT // 2

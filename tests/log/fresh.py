@@ -5,6 +5,8 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 import aiohttp
 
@@ -14,13 +16,20 @@ from tests.log.combined import QUERY_TOKEN, second_edge
 from tests.log.kit import Service, World, visitors
 
 LOOK_SECONDS = 0.02
-NEWEST = "/v1/hits?limit=200"
+SINCE = "/v1/hits?limit=10000&start="
 GIVE_UP_SECONDS = 30.0
+
+
+class Click(NamedTuple):
+    """When a click began, by the clock, and when it was answered."""
+
+    begun: datetime
+    answered: float
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """Seconds from a click's answer until it was among the newest hits, in order."""
+    """Seconds from a click's answer until it was among the hits, in order."""
 
     seconds: tuple[float, ...]
     missing: int  # not to be queried in all the time there was
@@ -41,7 +50,7 @@ async def freshness(
     edges: Sequence[World], service: Service, *, clicks: int, pause_seconds: float, name: str
 ) -> Freshness:
     """Click at the *edges* in turn, gently; look how soon each click can be queried."""
-    pending: dict[str, float] = {}
+    pending: dict[str, Click] = {}
     seconds: list[float] = []
     over = asyncio.Event()
     url = f"http://127.0.0.1:{service.private_port}"
@@ -51,30 +60,31 @@ async def freshness(
         looking = asyncio.create_task(_look(client, pending, seconds, over))
         for number in range(clicks):
             path = f"/e/target.example/{name}/{number}"
-            await _click(session, edges[number % len(edges)].url + path)
-            pending[path] = time.monotonic()
+            pending[path] = await _click(session, edges[number % len(edges)].url + path)
             await asyncio.sleep(pause_seconds)
         over.set()
         await looking
     return Freshness(tuple(sorted(seconds)), len(pending))
 
 
-async def _click(session: aiohttp.ClientSession, url: str) -> None:
+async def _click(session: aiohttp.ClientSession, url: str) -> Click:
+    begun = datetime.now(UTC)
     async with session.get(url, allow_redirects=False) as response:
         assert response.status == 302
+        return Click(begun, time.monotonic())
 
 
 async def _look(
-    client: Client, pending: dict[str, float], seconds: list[float], over: asyncio.Event
+    client: Client, pending: dict[str, Click], seconds: list[float], over: asyncio.Event
 ) -> None:
     """Move what can be queried from *pending* to *seconds*, until nothing more is to come."""
     left = GIVE_UP_SECONDS
     while not over.is_set() or (pending and left > 0):
-        answer = await client.get(NEWEST)
-        moment = time.monotonic()
-        for hit in answer["hits"]:
-            answered = pending.pop(hit["path"], None)
-            if answered is not None:
-                seconds.append(moment - answered)
+        for oldest in list(pending.values())[:1]:
+            since = oldest.begun.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            answer = await client.get(SINCE + since)
+            moment = time.monotonic()
+            found = pending.keys() & {hit["path"] for hit in answer["hits"]}
+            seconds += [moment - pending.pop(path).answered for path in found]
         left -= LOOK_SECONDS if over.is_set() else 0
         await asyncio.sleep(LOOK_SECONDS)
