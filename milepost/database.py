@@ -28,8 +28,9 @@ from milepost.schema import (
 
 T = TypeVar("T")
 
-# Where no litestream holds the database its one writer checkpoints, this often.
-CHECKPOINT_EVERY_COMMITS = 500
+# Where no litestream holds the database its one writer checkpoints, whenever a commit leaves
+# so many pages (64 MB) in the WAL: few enough to be moved while others wait.
+CHECKPOINT_PAGES = 16_000
 
 
 def open_database(path: Path, name: str) -> sqlite.Connection:
@@ -88,9 +89,9 @@ class Writer:
         """Own *connection*.  With *checkpoints*, keep its WAL short too."""
         self._connection = connection
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
-        self._checkpoints = checkpoints
-        self._commits = 0
         self._checks: list[Callable[[sqlite.Connection], None]] = []
+        if checkpoints:
+            connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
 
     def require(self, check: Callable[[sqlite.Connection], None]) -> None:
         """Begin every transaction from now on with *check*, which raises if it must not be."""
@@ -119,10 +120,6 @@ class Writer:
         except BaseException:
             self._roll_back()
             raise
-        self._commits += 1
-        if self._checkpoints and self._commits % CHECKPOINT_EVERY_COMMITS == 0:
-            with contextlib.suppress(sqlite.Error):  # only postpones the next one
-                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         return result
 
     async def truncate_wal(self) -> bool:

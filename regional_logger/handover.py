@@ -89,7 +89,11 @@ class Handover:
                     await news.wait()
 
     async def _gather(self, request: PullRequest, heads: tuple[StreamHead, ...]) -> _Gathered:
-        """Read from every stream that goes on after its cursor, each its share, in turn."""
+        """Read from every stream that goes on after its cursor, each its share, in turn.
+
+        Every other time the streams being written come first, and may take half of what is
+        left: however many old ones there are, clicks of this moment are handed over.
+        """
         found = _Gathered()
         behind = []
         for head in heads:
@@ -97,14 +101,19 @@ class Handover:
             if after == (head.last_seq, head.last_chain):
                 continue
             behind.append((head, after))
-        self._turn += 1
+        self._turn += bool(behind)
         start = self._turn % len(behind) if behind else 0
+        in_turn = behind[start:] + behind[:start]
+        live_first = self._turn % 2 == 0
+        if live_first:
+            in_turn.sort(key=lambda each: not each[0].open)
         left = request.limit_bytes
-        for count, (head, after) in enumerate(behind[start:] + behind[:start]):
+        for count, (head, after) in enumerate(in_turn):
             if left <= 0 and found.batches:
                 found.more = True
                 break
-            share = left // (len(behind) - count)
+            sharers = len(behind) - count
+            share = left // (min(sharers, 2) if live_first and head.open else sharers)
             left -= await self._read(head, after, share, found)
         return found
 

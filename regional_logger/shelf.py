@@ -29,7 +29,7 @@ from regional_logger import metrics
 log = get_log(__name__)
 
 READERS_OPEN_MAX = 32
-BATCHES_A_READ_MAX = 200
+BATCHES_A_READ_MAX, BATCH_BYTES_LEAST = 200, 500
 LOOKS_MAX = 500  # at the counts of a file with a damaged page; two or three suffice for a whole one
 
 
@@ -109,11 +109,12 @@ class Shelf:
         found: list[Batch] = []
         fault = ""
         holds = False
+        enough = min(BATCHES_A_READ_MAX, bytes_max // BATCH_BYTES_LEAST + 1)
         try:
             holds = await self._holds(stream, after)
             if not holds:
                 return Reading(fork=True)
-            found = await self._batches(stream, after.seq, BATCHES_A_READ_MAX, bytes_max)
+            found = await self._batches(stream, after.seq, enough, bytes_max)
         except UNREADABLE as error:
             fault = str(error)
             await self.forget(path)

@@ -1,10 +1,10 @@
 """Which id a string has: a bounded memory of what the database says.
 
 Filled only with what has been committed, because an id that was rolled back is
-given to another string later.
+given to another string later.  Two halves, so that what is used costs no
+ordering: what was not used while one half filled up is forgotten.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
 
 CHARS_MAX = 256  # longer strings rarely come twice
@@ -14,20 +14,24 @@ class TextCache:
     """The ids of the strings that were used last."""
 
     def __init__(self, entries_max: int) -> None:
-        self._entries_max = entries_max
-        self._ids: OrderedDict[str, int] = OrderedDict()
+        self._half = entries_max // 2
+        self._newer: dict[str, int] = {}
+        self._older: dict[str, int] = {}
 
     def get(self, value: str) -> int | None:
         """Return the id of *value* if it is remembered."""
-        found = self._ids.get(value)
-        if found is not None:
-            self._ids.move_to_end(value)
+        found = self._newer.get(value)
+        if found is None and (found := self._older.get(value)) is not None:
+            self._keep(value, found)
         return found
 
     def remember(self, committed: Mapping[str, int]) -> None:
-        """Keep *committed* ids, and forget those that were not used for longest."""
+        """Keep *committed* ids, and forget those that were not used for long."""
         for value, found in committed.items():
             if len(value) <= CHARS_MAX:
-                self._ids[value] = found
-        while len(self._ids) > self._entries_max:
-            self._ids.popitem(last=False)
+                self._keep(value, found)
+
+    def _keep(self, value: str, found: int) -> None:
+        if len(self._newer) >= self._half:
+            self._older, self._newer = self._newer, {}
+        self._newer[value] = found

@@ -1,6 +1,8 @@
 """The SQL that writes hits, and the strings they share."""
 
-from operator import attrgetter
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from aggregator.hits.interning import TextCache
@@ -16,10 +18,10 @@ COLUMNS = ("batch", "idx", "time_ms", "epoch", *PLAIN, *INTERNED)
 PUT_HIT = f"INSERT INTO hit ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 
 TEXT_ID = "SELECT id FROM text WHERE value = ?"
-PUT_TEXT = "INSERT INTO text (value) VALUES (?)"
+PUT_TEXT = "INSERT INTO text (value) VALUES (?) ON CONFLICT DO NOTHING"
 
-_plain = attrgetter("time", *PLAIN)
-_interned = attrgetter(*INTERNED)
+_plain = itemgetter(*map(Record._fields.index, PLAIN))
+_interned = itemgetter(*map(Record._fields.index, INTERNED))
 
 
 class HitWriter:
@@ -36,17 +38,17 @@ class HitWriter:
 
     def write(self, batch: int, epoch: Epoch, body: Body) -> None:
         """Insert the records of *body* as the hits of the batch with the id *batch*."""
+        # Many fields of a batch say the same: each string is looked for once.
+        ids = self._ids(set(chain.from_iterable(map(_interned, body.records))))
         self._connection.executemany(
-            PUT_HIT, (self._row(batch, index, epoch, each) for index, each in body.placed())
+            PUT_HIT, (_row(batch, index, epoch, each, ids) for index, each in body.placed())
         )
         self.written += len(body.records)
 
-    def _row(self, batch: int, index: int, epoch: Epoch, record: Record) -> tuple[Any, ...]:
-        time, *plain = _plain(record)
-        texts = (None if value is None else self._text(value) for value in _interned(record))
-        return (batch, index, time, epoch, *plain, *texts)
+    def _ids(self, values: Iterable[str | None]) -> dict[str | None, int | None]:
+        return {value: None if value is None else self._id(value) for value in values}
 
-    def _text(self, value: str) -> int:
+    def _id(self, value: str) -> int:
         found = self.learned.get(value) or self._cache.get(value)
         if found is None:
             found = self._look_up(value)
@@ -54,8 +56,15 @@ class HitWriter:
         return found
 
     def _look_up(self, value: str) -> int:
-        row = self._connection.execute(TEXT_ID, (value,)).fetchone()
-        if row is not None:
-            return int(row[0])
-        made = self._connection.execute(PUT_TEXT, (value,)).lastrowid
-        return int(made or 0)
+        # What is not remembered is new more often than not.
+        made = self._connection.execute(PUT_TEXT, (value,))
+        if made.rowcount:
+            return int(made.lastrowid or 0)
+        (found,) = self._connection.execute(TEXT_ID, (value,)).fetchone()
+        return int(found)
+
+
+def _row(
+    batch: int, index: int, epoch: Epoch, record: Record, ids: Mapping[str | None, int | None]
+) -> tuple[Any, ...]:
+    return (batch, index, record.time, epoch, *_plain(record), *map(ids.get, _interned(record)))

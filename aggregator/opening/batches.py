@@ -9,6 +9,7 @@ Rules of this file:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from operator import attrgetter
 
 from milepost.batch import Batch
@@ -79,6 +80,13 @@ def epochs_of(batches: Sequence[Batch]) -> set[Epoch]:
 def open_batches(batches: Sequence[Batch], keys: Mapping[Epoch, Key]) -> list[Outcome]:
     """Open each of *batches*; *keys* answers for each of their epochs."""
     return [_open_batch(batch, keys) for batch in batches]
+
+
+def first_of(batches: Sequence[Batch], records_max: int) -> Sequence[Batch]:
+    """Return the first of *batches*: one at least, and no more than hold *records_max*."""
+    sums = accumulate(batch.header.count for batch in batches)
+    fitting = sum(1 for records in sums if records <= records_max)
+    return batches[: max(1, fitting)]
 
 
 def needs_addresses(outcome: Outcome) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 
 from aggregator import metrics
-from aggregator.opening.batches import NoKey, open_batches
+from aggregator.opening.batches import NoKey, first_of, open_batches
 from aggregator.opening.keyring import Keyring
 from aggregator.store import Store
 from milepost.errors import ServiceError
@@ -14,6 +14,7 @@ log = get_log(__name__)
 
 EVERY_SECONDS = 1.0
 BATCHES_MAX = 50  # opened in one go; each holds a megabyte at most
+RECORDS_MAX = 5_000  # in one transaction: what is pulled meanwhile waits for it
 
 
 class LateOpener:
@@ -40,10 +41,11 @@ class LateOpener:
 
     async def _open(self, epoch: Epoch) -> None:
         keys = await self._keyring.keys([epoch])
-        found = keys[epoch]
-        if isinstance(found, NoKey) and not found.for_good:
+        key = keys[epoch]
+        if isinstance(key, NoKey) and not key.for_good:
             return
-        while batches := await self._store.waiting(epoch, BATCHES_MAX):
+        while found := await self._store.waiting(epoch, BATCHES_MAX):
+            batches = first_of(found, RECORDS_MAX)
             with metrics.OPEN_SECONDS.time():
                 outcomes = await asyncio.to_thread(open_batches, batches, keys)
             done = await self._store.settle(outcomes)

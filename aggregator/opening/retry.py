@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 from aggregator import metrics
-from aggregator.opening.batches import epochs_of, open_batches
+from aggregator.opening.batches import epochs_of, first_of, open_batches
 from aggregator.opening.keyring import Keyring
 from aggregator.store import Store
 from milepost.logs import get_log
@@ -12,6 +12,7 @@ from milepost.logs import get_log
 log = get_log(__name__)
 
 BATCHES_MAX = 50  # opened in one go; each holds a megabyte at most
+RECORDS_MAX = 5_000  # in one transaction: what is pulled meanwhile waits for it
 
 
 class Retrier:
@@ -30,7 +31,8 @@ class Retrier:
         done: Counter[str] = Counter()
         async with self._one_at_a_time:
             after = b""
-            while batches := await self._store.set_aside(after, BATCHES_MAX):
+            while found := await self._store.set_aside(after, BATCHES_MAX):
+                batches = first_of(found, RECORDS_MAX)
                 after = batches[-1].header.batch
                 epochs = epochs_of(batches)
                 self._keyring.forget(epochs)

@@ -50,6 +50,7 @@ class Intake:
         self._clock = clock
         self._announced: dict[str, tuple[object, Millis]] = {}  # and when it was written
         self._faults: dict[str, Mapping[StreamId, str]] = {}
+        self._one_opens = asyncio.Lock()
 
     async def take(self, source: str, answer: PullAnswer, asked_ms: Millis | None = None) -> Taken:
         """Apply what of *answer* follows the cursors, and note what *source* announced.
@@ -125,8 +126,11 @@ class Intake:
         if not batches:
             return []
         keys = await self._keyring.keys(epochs_of(batches))
-        with metrics.OPEN_SECONDS.time():
-            return await asyncio.to_thread(open_batches, batches, keys)
+        # In turn: opening is work for one core, and many threads at it would leave the loop,
+        # which answers every question, hardly any of Python's time.
+        async with self._one_opens:
+            with metrics.OPEN_SECONDS.time():
+                return await asyncio.to_thread(open_batches, batches, keys)
 
 
 def _unreadable(answer: PullAnswer) -> dict[StreamId, str]:

@@ -11,7 +11,7 @@ from aggregator.draining.marks import Passage, passages
 from aggregator.fencing.fence import Fence
 from aggregator.pulling.intake import Intake, Taken
 from aggregator.pulling.lag import Progress, progress, seconds_since
-from aggregator.pulling.pace import pause_seconds
+from aggregator.pulling.pace import LIMIT_BYTES_MIN, limit_bytes, pause_seconds
 from aggregator.pulling.safe import Safe
 from aggregator.pulling.standing import beginning
 from aggregator.store import Store
@@ -64,6 +64,7 @@ class Puller:
         self._clock = clock
         self._entropy = entropy
         self._failures = 0
+        self._limit_bytes = LIMIT_BYTES_MIN
         self._streams: frozenset[StreamId] | None = None  # None: ask the database
         self._started = clock.now()
         metrics.SUCCESS_AGE.labels(self.url).set_function(self.silent_seconds)
@@ -101,12 +102,16 @@ class Puller:
         asked_ms, generation = self._clock.now(), self._fence.generation
         answer = await self._ask()
         self._streams = frozenset(head.id for head in answer.streams)
+        begun_ms = self._clock.now()
         taken = await self._intake.take(self.url, answer, asked_ms)
         self.progress = progress(self.progress, taken.known, answer, taken.selection, asked_ms)
         self.passages = await self._pass(answer, taken, asked_ms)
         if taken.forgotten:
             await self._fence.rise(generation, f"{self.url} was told of more than is known here")
         now = self._clock.now()
+        self._limit_bytes = limit_bytes(
+            self._limit_bytes, seconds_since(begun_ms, now), more=answer.more
+        )
         self.last_asked, self.last_success, self.last_error = asked_ms, now, None
         self.superseded = False
         self.unreadable = answer.unreadable
@@ -135,6 +140,7 @@ class Puller:
             cursors={stream: each.place(self.url) for stream, each in standings.items()},
             acknowledged=self._safe.of(self.url, standings),
             ended=self._safe.ended(await self._store.ended_of(self.url)),
+            limit_bytes=self._limit_bytes,
             wait_ms=WAIT_MS,
         )
         told = await self._client.post(

@@ -26,8 +26,9 @@ from milepost.record import RECORDS_MAX
 from milepost.vocabulary import Chain, StreamId
 from milepost.wire import Cursor, PullAnswer, StreamHead
 
-# An answer is bounded in bytes, but what is in the boxes can be much larger.
-RECORDS_PER_ANSWER_MAX = 50_000
+# An answer is bounded in bytes, but what is in the boxes can be much larger, and while one is
+# applied the clicks of every source wait.
+RECORDS_PER_ANSWER_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)

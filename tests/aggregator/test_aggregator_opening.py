@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from aggregator.opening.batches import first_of
 from aggregator.opening.keyring import KEEP_MS
 from milepost.errors import RejectedError
 from milepost.vocabulary import BatchId, KeyId, Seq
@@ -153,3 +154,13 @@ async def test_address_boxes_stay_until_their_hashes_are_there(world: World) -> 
 
     rows = await world.readers.rows("SELECT batch, addresses FROM address_box")
     assert [tuple(row) for row in rows] == [(kept.header.batch, kept.addresses)]
+
+
+async def test_only_so_many_records_are_opened_in_one_transaction(world: World) -> None:
+    """One batch at least, or a large one would wait for ever."""
+    stream = (await world.add_edge()).begin()
+    batches = [stream.add(world.epoch, [a_record(number) for number in range(3)]) for _ in range(4)]
+
+    assert first_of(batches, 1) == batches[:1]
+    assert first_of(batches, 8) == batches[:2]
+    assert first_of(batches, 100) == batches

@@ -10,7 +10,7 @@ import pytest
 from milepost import sqlite
 from milepost.database import open_database
 from milepost.errors import ConflictError, UnavailableError
-from milepost.vocabulary import Chain, Millis, Seq
+from milepost.vocabulary import Chain, Millis, Seq, StreamId
 from milepost.wire import Cursor
 from regional_logger.handover import PULLS_MAX
 from regional_logger.retire import Retirement, remove_stillborn
@@ -53,6 +53,26 @@ async def test_an_answer_is_bounded_but_never_stuck(make_edge: MakeEdge) -> None
 
     assert len(answer.batches) == 1
     assert answer.more
+
+
+async def test_many_old_streams_do_not_starve_the_one_being_written(make_edge: MakeEdge) -> None:
+    """While a backlog is handed over, clicks of this moment come along, and so do the old ones."""
+    for _ in range(20):
+        await (await an_edge_with(make_edge, 8)).journal.close()
+    edge = await an_edge_with(make_edge, 8)
+    cursors: dict[StreamId, Cursor] = {}
+    size = sum(len(batch.records) for batch in (await edge.pull(limit_bytes=1 << 20)).batches)
+    fresh = old = 0
+    for _ in range(8):
+        answer = await edge.pull(cursors=cursors, limit_bytes=size // 21)
+        live = {head.id for head in answer.streams if head.open}
+        for batch in answer.batches:
+            cursors[batch.header.stream] = Cursor(batch.header.seq, batch.chain)
+        fresh += sum(batch.header.stream in live for batch in answer.batches)
+        old += sum(batch.header.stream not in live for batch in answer.batches)
+
+    assert fresh == 8
+    assert old > 8
 
 
 async def test_a_cursor_of_another_history_is_a_fork(make_edge: MakeEdge) -> None:

@@ -1,5 +1,6 @@
 """The one SQLite."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +119,13 @@ def test_a_reader_opens_the_file_that_was_named(name: str, tmp_path: Path) -> No
     reader.close()
 
     assert rows == [("a",)]
+
+
+def test_values_are_bound_as_they_are(tmp_path: Path) -> None:
+    """What spares SQLite's wrapper its search for adapters changes nothing that is stored."""
+    values = (None, b"", b"\x00\xff", "", "text", 0, 1 << 62)
+    with contextlib.closing(sqlite.connect(tmp_path / "any.db")) as connection:
+        told = [connection.execute("SELECT ?", (value,)).fetchone()[0] for value in values]
+
+    assert tuple(told) == values
+    assert list(map(type, told)) == list(map(type, values))

@@ -105,9 +105,14 @@ async def streams(service: Service) -> dict[str, dict[str, Any]]:
     return {each["stream"]: each for source in told["sources"] for each in source["streams"]}
 
 
-async def told(service: Service, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+async def told(
+    service: Service,
+    enough: Callable[[dict[str, Any]], bool],
+    *,
+    seconds: float = ENOUGH_SECONDS,
+) -> dict[str, Any]:
     """Return the answer about sources as soon as it is *enough*, or what it was in the end."""
-    ends = time.monotonic() + ENOUGH_SECONDS
+    ends = time.monotonic() + seconds
     while True:
         answer: dict[str, Any] = await ask(service, "/v1/sources")
         if enough(answer) or time.monotonic() > ends:
