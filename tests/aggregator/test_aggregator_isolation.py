@@ -23,7 +23,7 @@ from tests.aggregator.combined_world import World, a_record
 from tests.aggregator.dns_world import Dnsmasq, Platform, needs_dnsmasq
 
 REFUSES_CDG = """
-    CREATE TRIGGER no_cdg BEFORE INSERT ON tally WHEN new.region = 'cdg'
+    CREATE TRIGGER no_cdg BEFORE INSERT ON life WHEN new.region = 'cdg'
     BEGIN SELECT RAISE(ABORT, 'none of that'); END
 """
 PIECE = b'{"source": {"region": "' + b"x" * 65_536
