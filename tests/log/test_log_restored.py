@@ -6,6 +6,7 @@ comes back with its own, newer database and without litestream.
 """
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ from tests.log.restoring import (
     until,
 )
 from tests.log.stores import Store
+from tests.log.test_log_litestream import Beside
 from tests.log.test_log_lost import replicating
 from tests.log.test_log_reconciled import command, looked_at, reconciled
 
@@ -133,10 +135,32 @@ async def the_restore(scene: Scene, moment: datetime, counted: list[str]) -> Non
     assert generation(scene.second) == generation(scene.first)
 
 
-async def the_refill(scene: Scene) -> None:
-    """Start on the restored database: everything comes back, and edges may forget again."""
+async def the_first_word(scene: Scene, beside: Beside) -> None:
+    """Start on the restored database: what the old one acknowledged is kept from then on.
+
+    Nothing can be acknowledged anew, for the new one's litestream hangs.
+    """
+    beside.signal(signal.SIGSTOP)
     await start(scene.second)
+    risen = generation(scene.second)
+
+    async def heard() -> bool:
+        return {region.generation for region in scene.regions} == {risen}
+
+    await until("the generation heard", heard)
+    there = [region.streams for region in scene.regions]
+    await scene.turn_over()  # an edge that starts looks at once for what it may forget
+    await counting(scene.second, scene.answers)
+    for region, streams in zip(scene.regions, there, strict=True):
+        assert streams <= region.streams
+        assert region.acknowledged == set()
+    beside.signal(signal.SIGCONT)
+
+
+async def the_refill(scene: Scene, beside: Beside) -> None:
+    """Let everything come back, and edges forget again."""
     async with looked_at(scene.second):  # nothing is unaccounted, whenever it is asked
+        await the_first_word(scene, beside)
         await counting(scene.second, scene.answers)
         closed = await scene.turn_over()
         await scene.acknowledged(closed)
@@ -234,7 +258,7 @@ async def test_nothing_is_lost_and_the_old_one_is_refused(scene: Scene) -> None:
             moment, counted = await the_hour_before(scene)
             async with watch.looking():
                 await the_restore(scene, moment, counted)
-                await the_refill(scene)
+                await the_refill(scene, beside)
                 risen, old = generation(scene.second), paths(database(scene.first))
                 await the_old_one_beside(scene)
                 await the_old_one_alone(scene)
