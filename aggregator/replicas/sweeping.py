@@ -283,8 +283,16 @@ class Sweeper:
             if (retired_ms := stored[name.stream].retired_ms) is not None
             and is_due(retired_ms, now)
         ]
-        if due:
+        if due and self._may_delete(now):
             await self._delete(sorted(due)[:DELETED_MAX])
+
+    def _may_delete(self, now: Millis) -> bool:
+        """Tell whether this is the aggregator that counts, as far as the edges have said.
+
+        A newer one may be on a database from an earlier moment, and need what is settled here.
+        """
+        heard = now - self._began_ms >= SILENT_MS
+        return heard and not any(puller.superseded for puller in self._pullers)
 
     async def _delete(self, due: Iterable[tuple[Name, Millis]]) -> None:
         oldest_base_ms = await self._objects.oldest_base()
