@@ -19,6 +19,7 @@ from milepost.wire import Cursor, Life, MeterRow, PullAnswer, StreamHead
 # The end of what is abandoned is acknowledged where the file cannot be pulled to it.
 STANDING = """
     SELECT stream, seq, chain, branch_seq, branch_chain, branch_source, forks, forked_ms,
+           abandoned_ms IS NOT NULL,
            CASE WHEN abandoned_ms IS NOT NULL AND open = 0 AND fault IS NOT NULL
                 THEN file_seq END, last_chain
       FROM stream
@@ -326,13 +327,15 @@ def standings_from(rows: Iterable[Any], holes: Iterable[Any] = ()) -> dict[Strea
 
 
 def _standing(row: Sequence[Any], holes: frozenset[Hole]) -> Standing:
-    seq, chain, branch_seq, branch_chain, branch_source, forks, forked_ms, end, end_chain = row
+    seq, chain, branch_seq, branch_chain, branch_source, *rest = row
+    forks, forked_ms, abandoned, end, end_chain = rest
     return Standing(
         cursor=Cursor(Seq(seq), Chain(chain)),
         branch=None if branch_seq is None else Cursor(Seq(branch_seq), Chain(branch_chain)),
         branch_source=branch_source or "",
         forks=forks,
         forked_ms=None if forked_ms is None else Millis(forked_ms),
+        abandoned=bool(abandoned),
         end=None if end is None else Cursor(Seq(end), Chain(end_chain)),
         holes=holes,
     )

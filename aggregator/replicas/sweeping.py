@@ -43,6 +43,7 @@ QUIET_MS = 10_000  # what is younger may still be growing: litestream writes onc
 AHEAD_MS_MAX = 3_600_000  # as far as clocks may differ; what is from later says nothing
 REREAD_MS = 5 * 60_000
 RETRY_MS_MIN, RETRY_MS_MAX, DOUBLINGS_MAX = 30_000, 3_600_000, 12
+FAILURES_MAX = 8  # within an hour or so
 DELETED_MAX = 100  # in one sweep
 TOLD_MAX = 100
 
@@ -54,6 +55,12 @@ class Failure:
     reason: str
     failures: int
     not_before_ms: int
+    refused: bool  # it is the replica's own fault
+
+    @property
+    def given_up(self) -> bool:
+        """Tell whether nothing will come of it any more, as far as one can know."""
+        return self.refused and self.failures >= FAILURES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,13 @@ class Sweeper:
         sources = await self._sources()  # before the streams: what they told is stored by then
         stored = await self._store.stored([name.stream for name in listing.names])
         verdicts = {
-            name: judge(name, self._seen[name], stored.get(name.stream), sources)
+            name: judge(
+                name,
+                self._seen[name],
+                stored.get(name.stream),
+                sources,
+                given_up=name in self._failed and self._failed[name].given_up,
+            )
             for name in listing.names
         }
         settled = Verdict.WAIT not in verdicts.values()
@@ -216,8 +229,9 @@ class Sweeper:
         """Return what is to be read now, what has failed least first."""
         due = []
         for name, verdict in verdicts.items():
-            if verdict not in {Verdict.READ, Verdict.SWEEP}:
+            if verdict in {Verdict.LEAVE, Verdict.WAIT}:
                 self._failed.pop(name, None)
+            if verdict not in {Verdict.READ, Verdict.SWEEP}:
                 continue
             failure, reading = self._failed.get(name), self._read.get(name)
             early = failure is not None and now < failure.not_before_ms
@@ -235,7 +249,8 @@ class Sweeper:
         except (ServiceError, OSError) as error:
             failures = self._failed[name].failures + 1 if name in self._failed else 1
             pause = min(RETRY_MS_MAX, RETRY_MS_MIN << min(failures - 1, DOUBLINGS_MAX))
-            self._failed[name] = Failure(str(error), failures, self._clock.now() + pause)
+            refused = isinstance(error, RejectedError)
+            self._failed[name] = Failure(str(error), failures, self._clock.now() + pause, refused)
             log.warning("replica.not_read", replica=str(name), reason=str(error), failures=failures)
             settled = True
         else:

@@ -43,6 +43,7 @@ SHORT = replace(ABSENT, open=False, seq=Seq(4))
 DONE = replace(ABSENT, open=False)
 STILL_THERE = replace(DONE, present=True)
 FORKED = replace(DONE, fault="forked")
+ROLLED_BACK = replace(DONE, rolled_back=True)
 ABANDONED = replace(SHORT, abandoned_ms=SEEN)
 COPIED = replace(DONE, source="replica:dfw/m1", announced=False)
 SWEPT = replace(SHORT, swept_ms=SEEN)
@@ -58,11 +59,14 @@ SWEPT = replace(SHORT, swept_ms=SEEN)
         (REFUSED, [ANSWERING], Verdict.READ),
         (ABSENT, [ANSWERING], Verdict.SWEEP),
         (SHORT, [ANSWERING], Verdict.SWEEP),
-        (DONE, [ANSWERING], Verdict.RETIRED),
+        (DONE, [ANSWERING], Verdict.SWEEP),
         (FORKED, [ANSWERING], Verdict.SWEEP),
-        (ABANDONED, [ANSWERING], Verdict.RETIRED),
+        (ROLLED_BACK, [ANSWERING], Verdict.SWEEP),
+        (replace(ROLLED_BACK, present=True), [ANSWERING], Verdict.READ),
+        (ROLLED_BACK, [SILENT], Verdict.READ),
+        (ABANDONED, [ANSWERING], Verdict.SWEEP),
         (ABSENT, [RENAMED], Verdict.SWEEP),
-        (DONE, [RENAMED], Verdict.RETIRED),
+        (DONE, [RENAMED], Verdict.SWEEP),
         (COPIED, [ANSWERING], Verdict.SWEEP),
         (COPIED, [SILENT], Verdict.READ),
         (COPIED, [], Verdict.SWEEP),
@@ -80,7 +84,7 @@ SWEPT = replace(SHORT, swept_ms=SEEN)
         # Gone.
         (None, [GONE], Verdict.SWEEP),
         (PULLED, [GONE], Verdict.SWEEP),
-        (STILL_THERE, [GONE], Verdict.RETIRED),
+        (STILL_THERE, [GONE], Verdict.SWEEP),
         (None, [GONE, NAMELESS], Verdict.SWEEP),
         # A machine of which nobody has heard.
         (None, [], Verdict.SWEEP),
@@ -97,6 +101,28 @@ def test_what_is_done_about_a_replica(
 ) -> None:
     """Whoever answers is believed; who is silent may come back; who has gone does not."""
     assert judge(NAME, SEEN, stored, sources) is verdict
+
+
+@pytest.mark.parametrize(
+    ("stored", "verdict"),
+    [
+        (DONE, Verdict.RETIRED),
+        (ABANDONED, Verdict.RETIRED),
+        (None, Verdict.SWEEP),
+        (SHORT, Verdict.SWEEP),
+        (FORKED, Verdict.SWEEP),
+        (ROLLED_BACK, Verdict.SWEEP),
+        (COPIED, Verdict.SWEEP),
+        (STILL_THERE, Verdict.LEAVE),
+    ],
+)
+def test_what_cannot_be_read_may_go_if_nothing_of_it_is_missing(
+    stored: Stored | None, verdict: Verdict
+) -> None:
+    """As far as anybody knows, or because it was written off."""
+    assert judge(NAME, SEEN, stored, [ANSWERING], given_up=True) is verdict
+    if verdict is not Verdict.LEAVE:
+        assert judge(NAME, SEEN, stored, [], given_up=True) is verdict
 
 
 def test_a_machine_that_is_both_here_and_elsewhere_is_believed_here() -> None:
