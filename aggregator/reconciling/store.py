@@ -114,8 +114,8 @@ LIVES = f"""
 """
 STREAMS = """
     SELECT life, created_ms, present, open, last_chain IN (chain, ifnull(branch_chain, chain)),
-           seq >= last_seq AND branch_chain IS NULL, swept_ms IS NOT NULL,
-           abandoned_ms IS NOT NULL, last_records - records
+           seq >= last_seq, swept_ms IS NOT NULL, abandoned_ms IS NOT NULL,
+           last_records - records
       FROM stream WHERE life IN (SELECT unhex(value) FROM json_each(?))
 """
 # Each life that vanished while it ran as far as anybody knew, whose meter came back

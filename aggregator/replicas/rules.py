@@ -67,12 +67,18 @@ class Stored:
     retired_ms: Millis | None = None
     abandoned_ms: Millis | None = None
     damaged: bool = False  # a batch of it is set aside that the replica may hold whole
+    set_back: bool = False  # its file was replaced by an older or another one
+
+    @property
+    def ailing(self) -> bool:
+        """Tell whether its replica may hold what its file does not hand over."""
+        return self.fault is not None or self.damaged or self.set_back
 
     @property
     def complete(self) -> bool:
         """Tell whether nothing of it can be missing, or what is missing was written off by hand."""
         closed = self.announced and not self.open
-        whole = closed and self.fault is None and not self.damaged and self.seq >= self.last_seq
+        whole = closed and not self.ailing and self.seq >= self.last_seq
         return whole or self.abandoned_ms is not None
 
 
@@ -112,7 +118,7 @@ def _served(name: Name, stored: Stored | None, answering: Sequence[Source]) -> V
     if any(f"{name.stream.hex()}{SUFFIX}" in each.unreadable for each in answering):
         return Verdict.READ
     if stored is not None and stored.present:
-        return Verdict.READ if stored.fault or stored.damaged else Verdict.LEAVE
+        return Verdict.READ if stored.ailing else Verdict.LEAVE
     return Verdict.RETIRED if stored is not None and stored.complete else Verdict.SWEEP
 
 

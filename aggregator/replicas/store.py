@@ -13,7 +13,8 @@ from milepost.wire import StreamHead
 
 STORED = """
     SELECT stream, source, present, open, seq, last_seq, fault, swept_ms, retired_ms, abandoned_ms,
-           EXISTS (SELECT 1 FROM damaged WHERE damaged.stream = stream.stream)
+           EXISTS (SELECT 1 FROM damaged WHERE damaged.stream = stream.stream),
+           forked_ms IS NOT NULL OR (present = 1 AND file_seq < last_seq)
       FROM stream WHERE stream IN (SELECT unhex(value) FROM json_each(?))
 """
 SOURCES = "SELECT url, region, machine, gone_ms FROM source"
@@ -122,7 +123,7 @@ class ReplicaStore:
 
 def _stored(columns: Sequence[Any]) -> Stored:
     source, present, is_open, seq, last_seq, fault, swept_ms, *rest = columns
-    retired_ms, abandoned_ms, damaged = rest
+    retired_ms, abandoned_ms, damaged, set_back = rest
     return Stored(
         source=source,
         announced=not source.startswith(OF_COPIES),
@@ -135,4 +136,5 @@ def _stored(columns: Sequence[Any]) -> Stored:
         retired_ms=retired_ms,
         abandoned_ms=abandoned_ms,
         damaged=bool(damaged),
+        set_back=bool(set_back),
     )

@@ -43,6 +43,7 @@ SHORT = replace(ABSENT, open=False, seq=Seq(4))
 DONE = replace(ABSENT, open=False)
 STILL_THERE = replace(DONE, present=True)
 FORKED = replace(DONE, fault="forked")
+SET_BACK = replace(STILL_THERE, set_back=True)
 ABANDONED = replace(SHORT, abandoned_ms=SEEN)
 COPIED = replace(DONE, source="replica:dfw/m1", announced=False)
 SWEPT = replace(SHORT, swept_ms=SEEN)
@@ -60,6 +61,9 @@ SWEPT = replace(SHORT, swept_ms=SEEN)
         (SHORT, [ANSWERING], Verdict.SWEEP),
         (DONE, [ANSWERING], Verdict.RETIRED),
         (FORKED, [ANSWERING], Verdict.SWEEP),
+        (SET_BACK, [ANSWERING], Verdict.READ),
+        (SET_BACK, [GONE], Verdict.SWEEP),
+        (replace(SET_BACK, present=False), [ANSWERING], Verdict.SWEEP),
         (ABANDONED, [ANSWERING], Verdict.RETIRED),
         (ABSENT, [RENAMED], Verdict.SWEEP),
         (DONE, [RENAMED], Verdict.RETIRED),

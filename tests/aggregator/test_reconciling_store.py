@@ -239,19 +239,6 @@ async def test_a_source_that_is_gone_is_behind_until_its_replica_was_read(world:
     assert (await total(world)).lost == 5
 
 
-async def test_a_source_that_was_written_off_is_lost_by_number(world: World) -> None:
-    """Also one that stands in a list, and so is never found to be gone."""
-    edge, stream = await an_edge(world)
-    stream.more[HOUR] = (5, 0, 0)
-    await world.puller(edge).pull()
-
-    await world.store.abandon_source(edge.url, START)
-
-    found = await total(world)
-    assert (found.served, found.lost, found.behind) == (11, 5, 0)
-    assert len((await reckoned(world)).spans) == 1
-
-
 async def test_a_log_that_vanished_is_lost_by_number_and_a_span(world: World) -> None:
     """By number what it had announced; and from its last answer on until the next life began."""
     edge, stream = await an_edge(world)
