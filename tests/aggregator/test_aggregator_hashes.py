@@ -155,7 +155,9 @@ async def test_after_an_outage_the_oldest_epoch_comes_first(world: World) -> Non
     assert order == [6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5]
     assert await boxes(world) == 0
     plan = await world.readers.rows(f"EXPLAIN QUERY PLAN {USABLE}", (7, b"", 10))
-    assert "COVERING INDEX address_box_by_epoch ((epoch,batch)>" in str([tuple(row) for row in plan])
+    assert "COVERING INDEX address_box_by_epoch ((epoch,batch)>" in str(
+        [tuple(row) for row in plan]
+    )
     assert "TEMP B-TREE" not in str([tuple(row) for row in plan])
 
 
