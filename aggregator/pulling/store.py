@@ -34,6 +34,7 @@ HOLES = """
      WHERE stream IN (SELECT unhex(value) FROM json_each(?)) LIMIT ?
 """
 HOLES_MAX = 10_000  # beyond that no more are filled at a time
+PROMISED_MAX = 1 << 40  # of one stream: sums over very many are still told in 8 bytes
 PROMISED = """
     SELECT stream, last_seq FROM stream
      WHERE stream IN (SELECT unhex(value) FROM json_each(?))
@@ -219,6 +220,7 @@ def announce_copy(db: Connection, answer: PullAnswer, selection: Selection) -> N
 def _stream_row(
     source: str, region: str, head: StreamHead, selection: Selection
 ) -> tuple[Any, ...]:
+    records = min(head.records, PROMISED_MAX)
     return (
         head.id,
         source,
@@ -228,11 +230,11 @@ def _stream_row(
         head.open,
         beginning(head.id).chain,
         head.last_seq,
-        head.records,
+        records,
         selection.faults.get(head.id),
         head.last_seq,
         head.last_chain,
-        head.records,
+        records,
     )
 
 

@@ -56,6 +56,7 @@ class Failure:
     failures: int
     not_before_ms: int
     refused: bool  # it is the replica's own fault
+    alone: bool  # nobody else is known to have what it holds
 
     @property
     def given_up(self) -> bool:
@@ -96,11 +97,13 @@ class Sweeper:
         self._foreign = 0
         self._began_ms = clock.now()
         self._ended_ms: Millis | None = None
+        self._swept_ms = Millis(0)  # when the last sweep began that left nothing to be done soon
         self._refilled = False  # a sweep since the start has left nothing to wait for
         self.last_error: str | None = None
 
     async def step(self) -> float:
         """Sweep once; return how many seconds to wait before the next time."""
+        began_ms = self._clock.now()
         try:
             with metrics.SWEEP_SECONDS.time():
                 settled = await self.sweep()
@@ -112,6 +115,8 @@ class Sweeper:
         self.last_error = None
         self._ended_ms = self._clock.now()
         self._refilled = self._refilled or settled
+        if settled:
+            self._swept_ms = began_ms
         return SWEEP_SECONDS if settled else SOON_SECONDS
 
     async def sweep(self) -> bool:
@@ -151,6 +156,16 @@ class Sweeper:
             count = len(self._failed)
             return {"replicas": f"{count} cannot be read, such as {name}: {failure.reason}"}
         return {}
+
+    def lacks(self, since: Millis) -> list[str]:
+        """Say why the store may hold what nobody knows, if it was not swept *since*."""
+        if self._swept_ms < since:
+            why = f": {self.last_error}" if self.last_error is not None else ""
+            return [f"the object store was not swept since the epoch settled{why}"]
+        alone = sorted(name for name, failure in self._failed.items() if failure.alone)
+        if alone:
+            return [f"{len(alone)} replicas of lost streams cannot be read, such as {alone[0]}"]
+        return []
 
     async def told(self) -> dict[str, Any]:
         """Return how the sweep does, and what it has brought last."""
@@ -249,8 +264,13 @@ class Sweeper:
         except (ServiceError, OSError) as error:
             failures = self._failed[name].failures + 1 if name in self._failed else 1
             pause = min(RETRY_MS_MAX, RETRY_MS_MIN << min(failures - 1, DOUBLINGS_MAX))
-            refused = isinstance(error, RejectedError)
-            self._failed[name] = Failure(str(error), failures, self._clock.now() + pause, refused)
+            self._failed[name] = Failure(
+                str(error),
+                failures,
+                self._clock.now() + pause,
+                refused=isinstance(error, RejectedError),
+                alone=sweeps or stored is None,
+            )
             log.warning("replica.not_read", replica=str(name), reason=str(error), failures=failures)
             settled = True
         else:

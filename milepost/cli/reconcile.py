@@ -48,7 +48,8 @@ def sentences(answer: dict[str, Any]) -> list[str]:
     """Say what a person should know beyond the tables."""
     said = [
         f"nobody can speak for {span['region']} (machine {span['machine']}) "
-        f"from {span['from']} until {span['until'] or 'now'}"
+        f"from {span['from']} "
+        + (f"until {span['until']}" if span["until"] else "on; nothing has begun there since")
         for span in answer["spans"]
     ]
     said += [
