@@ -165,7 +165,6 @@ PUT_DAMAGED = """
         ON CONFLICT DO NOTHING
 """
 DAMAGED = "SELECT count(*), coalesce(sum(count), 0) FROM damaged"
-DAMAGED_AT = "SELECT chain, before FROM damaged WHERE stream = ? AND seq = ?"
 DROP_DAMAGED = "DELETE FROM damaged WHERE stream = ? AND seq = ? AND chain = ?"
 DROP_DAMAGED_BATCH = "DELETE FROM damaged WHERE batch = ?"
 
@@ -285,15 +284,17 @@ def put_damaged(db: Connection, damaged: Iterable[Damaged], now: Millis) -> int:
 
 
 def drop_damaged(db: Connection, applied: Iterable[Batch]) -> None:
-    """Remove what is set aside of batches that came as they were written."""
+    """Remove what is set aside of batches that came as they were written.
+
+    A damaged one has kept its id or its chain value, or both; what only stands in its place
+    is of another history.
+    """
     if not db.execute(HAS_DAMAGED).fetchone()[0]:
         return
     for batch in applied:
         header = batch.header
         db.execute(DROP_DAMAGED_BATCH, (header.batch,))
-        for chain, before in db.execute(DAMAGED_AT, (header.stream, header.seq)).fetchall():
-            if batch.follows(before):
-                db.execute(DROP_DAMAGED, (header.stream, header.seq, chain))
+        db.execute(DROP_DAMAGED, (header.stream, header.seq, batch.chain))
 
 
 def _damaged_row(damaged: Damaged, now: Millis) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from milepost.cli.group import Surroundings, example, fleet_option
-from milepost.cli.output import emit_json, emit_table
+from milepost.cli.output import cell, emit_json, emit_table
 from milepost.cli.places import Central, ask, find
 from milepost.client import Client
 
@@ -100,6 +100,6 @@ def reconcile(ctx: click.Context, /, *, as_json: bool, **given: Any) -> None:
         click.echo("\nover everything:")
         emit_table({"region": "REGION"} | COUNTS, sums(answer), "nothing yet")
         for sentence in sentences(answer):
-            click.echo(sentence)
+            click.echo(cell(sentence))
     if answer["total"]["unaccounted"]:
         ctx.exit(BAD_NEWS)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from milepost.cli.group import Surroundings, example, fleet_option
-from milepost.cli.output import emit_json, emit_table
+from milepost.cli.output import cell, emit_json, emit_table
 from milepost.cli.places import Central, ask, find
 from milepost.client import Client
 
@@ -148,7 +148,7 @@ def list_sources(ctx: click.Context, *, as_json: bool) -> None:
             COLUMNS, [{**one, "news": news(one) or resting(one)} for one in found], "no sources"
         )
         for line in [*stream_lines(found), *sealed_lines(answer), *replica_lines(answer)]:
-            click.echo(line)
+            click.echo(cell(line))
     if any(map(news, found)):
         ctx.exit(BAD_NEWS)
 
@@ -173,7 +173,7 @@ def abandon(here: Surroundings, *, what: str, yes: bool) -> None:
     target = {"stream": what} if STREAM_ID.fullmatch(what) else {"source": what}
     prospect = asyncio.run(ask(place, lambda client: client.get("/v1/sources/abandon", target)))
     for line in prospect_lines(what, prospect):
-        click.echo(line)
+        click.echo(cell(line))
     if not yes:
         click.confirm("Write this off?", abort=True)
     done = asyncio.run(ask(place, lambda client: client.post("/v1/sources/abandon", target)))

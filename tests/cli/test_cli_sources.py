@@ -107,3 +107,17 @@ async def test_what_is_not_to_be_had_says_what_to_do(run: Run, answers: Answers)
     assert "`milepost sources abandon aa`" in done.stdout
     assert "abandon bb" not in done.stdout
     assert "1 batches (0 records) set aside" in done.stdout
+
+
+async def test_no_terminal_obeys_what_a_source_says(run: Run, answers: Answers) -> None:
+    """Also below the table, and in a reason for what would be written off."""
+    answers.told["GET /v1/sources"] = {
+        "sources": [{"url": "u", "region": "\x1b[2J", "streams": [{"stream": "aa", "forked": "x"}]}]
+    }
+    (stream,) = LOST["streams"]
+    answers.told[f"GET {ABANDON}"] = {**LOST, "streams": [{**stream, "fault": "\x1b[2J"}]}
+
+    done = await run("sources"), await run("sources", "abandon", STREAM)
+
+    assert ["\x1b" in each.stdout for each in done] == [False, False]
+    assert [each.stdout.count("\\x1b[2J") for each in done] == [2, 1]
