@@ -164,7 +164,6 @@ PUT_DAMAGED = """
         ON CONFLICT DO NOTHING
 """
 DAMAGED = "SELECT count(*), coalesce(sum(count), 0) FROM damaged"
-DAMAGED_AT = "SELECT chain, before FROM damaged WHERE stream = ? AND seq = ?"
 DROP_DAMAGED = "DELETE FROM damaged WHERE stream = ? AND seq = ? AND chain = ?"
 DROP_DAMAGED_BATCH = "DELETE FROM damaged WHERE batch = ?"
 
@@ -289,9 +288,8 @@ def drop_damaged(db: Connection, applied: Iterable[Batch]) -> None:
     for batch in applied:
         header = batch.header
         db.execute(DROP_DAMAGED_BATCH, (header.batch,))
-        for chain, before in db.execute(DAMAGED_AT, (header.stream, header.seq)).fetchall():
-            if batch.follows(before):
-                db.execute(DROP_DAMAGED, (header.stream, header.seq, chain))
+        # Also where its id is what was damaged; a fork's batch in the same place is another one.
+        db.execute(DROP_DAMAGED, (header.stream, header.seq, batch.chain))
 
 
 def _damaged_row(damaged: Damaged, now: Millis) -> tuple[Any, ...]:
