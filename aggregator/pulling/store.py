@@ -294,6 +294,7 @@ def drop_damaged(db: Connection, applied: Iterable[Batch]) -> None:
     for batch in applied:
         header = batch.header
         db.execute(DROP_DAMAGED_BATCH, (header.batch,))
+        # Also where its id is what was damaged; a fork's batch in the same place is another one.
         db.execute(DROP_DAMAGED, (header.stream, header.seq, batch.chain))
 
 

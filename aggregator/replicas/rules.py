@@ -22,6 +22,7 @@ SILENT_MS = 10 * 60_000
 # A snapshot lives through its retention, and until the next one has been made after that.
 RESTORABLE_MS = (SNAPSHOT_RETENTION_HOURS + SNAPSHOT_INTERVAL_HOURS) * HOUR_MS
 MARGIN_MS = SNAPSHOT_INTERVAL_HOURS * HOUR_MS
+CLOCKS_MS = HOUR_MS  # as far as the store's clock and ours may differ
 
 
 class Verdict(Enum):
@@ -150,18 +151,25 @@ def is_due(retired_ms: Millis, now: Millis) -> bool:
     return now - retired_ms > RESTORABLE_MS + MARGIN_MS
 
 
-def may_go(retired_ms: Millis, newest_ms: Millis, oldest_base_ms: Millis | None) -> bool:
+def may_go(
+    retired_ms: Millis, swept_ms: Millis | None, newest_ms: Millis, oldest_base_ms: Millis | None
+) -> bool:
     """Tell whether a replica may be deleted whose stream is *is_due*.
 
     What is in the store must bear it out: the combined database has a replica, no
     restore of it can begin before the stream had retired, and nobody has written
-    to the stream's own since.
+    to the stream's own since it was read at *swept_ms*.
     """
-    if oldest_base_ms is None or still_written(retired_ms, newest_ms):
+    if oldest_base_ms is None or still_written(retired_ms, swept_ms, newest_ms):
         return False
     return oldest_base_ms > retired_ms + MARGIN_MS
 
 
-def still_written(retired_ms: Millis, newest_ms: Millis) -> bool:
-    """Tell whether somebody has written to a replica whose stream was taken for finished."""
-    return newest_ms > retired_ms + MARGIN_MS
+def still_written(retired_ms: Millis, swept_ms: Millis | None, newest_ms: Millis) -> bool:
+    """Tell whether somebody may have written to a replica whose stream was taken for finished.
+
+    A machine that nobody reaches may go on for hours, and be lost after all.  What was written
+    shortly before it was read counts as well, for the store has a clock of its own: then the
+    replica is read once more.
+    """
+    return newest_ms > (retired_ms + MARGIN_MS if swept_ms is None else swept_ms - CLOCKS_MS)

@@ -9,6 +9,7 @@ What holds after each step of `sweep`:
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from aggregator import metrics
@@ -18,6 +19,7 @@ from aggregator.replicas.names import Name
 from aggregator.replicas.objects import Contents, Listing, Objects
 from aggregator.replicas.restoring import Restorer
 from aggregator.replicas.rules import (
+    CLOCKS_MS,
     SILENT_MS,
     Source,
     Stored,
@@ -40,7 +42,6 @@ log = get_log(__name__)
 SWEEP_SECONDS, SOON_SECONDS = 60.0, 2.0
 READING_MS_MAX = 60_000  # then the store is listed anew
 QUIET_MS = 10_000  # what is younger may still be growing: litestream writes once a second
-AHEAD_MS_MAX = 3_600_000  # as far as clocks may differ; what is from later says nothing
 REREAD_MS = 5 * 60_000
 RETRY_MS_MIN, RETRY_MS_MAX, DOUBLINGS_MAX = 30_000, 3_600_000, 12
 FAILURES_MAX = 8  # within an hour or so
@@ -284,7 +285,7 @@ class Sweeper:
         if not contents.files:
             msg = "it holds no file"
             raise RejectedError(msg)
-        if sweeps and -AHEAD_MS_MAX < now - contents.newest_ms < QUIET_MS:
+        if sweeps and -CLOCKS_MS < now - contents.newest_ms < QUIET_MS:
             if now - self._seen[name] < SILENT_MS:
                 return False
             sweeps = False  # somebody writes it, and nobody hands it over
@@ -313,13 +314,13 @@ class Sweeper:
             (name.stream for name in retired if stored[name.stream].retired_ms is None), now
         )
         due = [
-            (name, retired_ms)
+            (name, retired_ms, stored[name.stream].swept_ms)
             for name in retired
             if (retired_ms := stored[name.stream].retired_ms) is not None
             and is_due(retired_ms, now)
         ]
         if due and self._may_delete(now):
-            await self._delete(sorted(due)[:DELETED_MAX])
+            await self._delete(sorted(due, key=itemgetter(0))[:DELETED_MAX])
 
     def _may_delete(self, now: Millis) -> bool:
         """Tell whether this is the aggregator that counts, as far as the edges have said.
@@ -329,16 +330,16 @@ class Sweeper:
         heard = now - self._began_ms >= SILENT_MS
         return heard and not any(puller.superseded for puller in self._pullers)
 
-    async def _delete(self, due: Iterable[tuple[Name, Millis]]) -> None:
+    async def _delete(self, due: Iterable[tuple[Name, Millis, Millis | None]]) -> None:
         oldest_base_ms = await self._objects.oldest_base()
-        for name, retired_ms in due:
+        for name, retired_ms, swept_ms in due:
             newest_ms = (await self._objects.contents(name)).newest_ms
-            if may_go(retired_ms, newest_ms, oldest_base_ms):
+            if may_go(retired_ms, swept_ms, newest_ms, oldest_base_ms):
                 if await self._objects.delete(name):
                     metrics.REPLICAS_DELETED.inc()
                     log.info("replica.deleted", replica=str(name), retired_ms=retired_ms)
                 else:
                     log.warning("replica.not_deleted", replica=str(name))
-            elif still_written(retired_ms, newest_ms):
+            elif still_written(retired_ms, swept_ms, newest_ms):
                 log.warning("replica.still_written", replica=str(name))
                 await self._store.reopen(name.stream)

@@ -60,6 +60,21 @@ async def test_it_is_listed_and_counted(world: World, aiohttp_client: AiohttpCli
     assert retried == {"opened": 0, "hits": 0, "set_aside": 0, "damaged": 1}
 
 
+async def test_the_batch_of_a_fork_does_not_take_its_place(world: World) -> None:
+    """It has the same number behind the same batch, and is another one: this stays set aside."""
+    edge, stream, written = await an_edge_with_damage(world)
+    await world.puller(edge).pull()
+    other = await world.add_edge()
+    other.streams.append(FileOfBatches(stream.id, stream.chance, stream.batches[:1]))
+    other.streams[0].add(world.epoch, [a_record(9)])
+    puller = world.puller(other)
+    for _ in range(4):
+        await puller.pull()
+
+    assert sorted(await world.paths()) == [f"/spring?n={number}" for number in (0, 2, 9)]
+    assert await world.one(f"SELECT count(*) FROM damaged WHERE batch = {_hex(written)}") == 1
+
+
 async def test_a_good_copy_takes_its_place(world: World) -> None:
     """The same stream from elsewhere, with the batch as it was written."""
     edge, stream, written = await an_edge_with_damage(world)

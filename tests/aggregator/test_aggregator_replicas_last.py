@@ -1,5 +1,7 @@
 """Before a replica may go it is read: it may hold what no machine has ever told of."""
 
+import shutil
+
 import pytest
 
 from aggregator.replicas.rules import MARGIN_MS, RESTORABLE_MS, SILENT_MS
@@ -95,6 +97,34 @@ async def test_what_was_written_off_too_early_is_counted_all_the_same(lost: Repl
     await sweeper.step()
 
     assert len(await world.paths()) == 4
+
+
+async def test_what_a_machine_wrote_that_nobody_reached_is_counted(lost: ReplicaWorld) -> None:
+    """It was taken for lost, went on for hours, and was lost then: its replica is read again."""
+    world = lost.world
+    _, stream = await an_edge(lost, 2)
+    replica = lost.put(stream, machine="local")
+    lost.pullers = []
+    sweeper = lost.sweeper()
+    await lost.pass_time(SILENT_MS)
+    for _ in range(2):
+        await sweeper.step()
+    add(world, stream, 2)
+    shutil.rmtree(replica)
+    lost.put(stream, machine="local")
+    aged(replica, world.clock.now() + 60_000)
+    base = lost.base / "combined" / f"{1:016x}-{9:016x}.ltx"
+    base.parent.mkdir()
+    base.write_text("a snapshot")
+    await lost.pass_time(RESTORABLE_MS + MARGIN_MS + 1)
+    aged(base.parent, world.clock.now())
+
+    for _ in range(3):
+        await sweeper.step()
+        aged(base.parent, world.clock.now())
+
+    assert len(await world.paths()) == 4
+    assert replica.exists(), "the database can be restored to before it was read"
 
 
 @pytest.mark.slow

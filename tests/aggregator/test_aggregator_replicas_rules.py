@@ -8,6 +8,7 @@ import pytest
 from aggregator.replicas.access import Access
 from aggregator.replicas.names import Name
 from aggregator.replicas.rules import (
+    CLOCKS_MS,
     MARGIN_MS,
     RESTORABLE_MS,
     SILENT_MS,
@@ -135,23 +136,29 @@ def test_a_machine_that_is_both_here_and_elsewhere_is_believed_here() -> None:
 RETIRED = Millis(10**12)
 
 
+SWEPT_MS = Millis(RETIRED - 60_000)
+OLD = SWEPT_MS - CLOCKS_MS
+
+
 @pytest.mark.parametrize(
-    ("newest", "base", "goes"),
+    ("swept", "newest", "base", "goes"),
     [
-        (RETIRED, RETIRED + MARGIN_MS + 1, True),
-        (RETIRED, RETIRED + MARGIN_MS, False),  # a restore could begin before it had retired
-        (RETIRED, RETIRED - 1, False),
-        (RETIRED, None, False),  # nobody knows how far back a restore reaches
-        (RETIRED + MARGIN_MS + 1, RETIRED + 2 * MARGIN_MS, False),  # somebody writes it still
+        (SWEPT_MS, OLD, RETIRED + MARGIN_MS + 1, True),
+        (SWEPT_MS, OLD, RETIRED + MARGIN_MS, False),  # a restore could begin before it had retired
+        (SWEPT_MS, OLD, RETIRED - 1, False),
+        (SWEPT_MS, OLD, None, False),  # nobody knows how far back a restore reaches
+        (SWEPT_MS, OLD + 1, RETIRED + 2 * MARGIN_MS, False),  # perhaps written after it was read
+        (None, RETIRED + MARGIN_MS, RETIRED + MARGIN_MS + 1, True),  # it could not be read
+        (None, RETIRED + MARGIN_MS + 1, RETIRED + 2 * MARGIN_MS, False),  # somebody writes it still
     ],
 )
 def test_a_replica_goes_when_the_store_bears_it_out(
-    newest: int, base: int | None, *, goes: bool
+    swept: Millis | None, newest: int, base: int | None, *, goes: bool
 ) -> None:
     """Age alone deletes nothing."""
     oldest = None if base is None else Millis(base)
 
-    assert may_go(RETIRED, Millis(newest), oldest) is goes
+    assert may_go(RETIRED, swept, Millis(newest), oldest) is goes
 
 
 def test_a_replica_stays_for_as_long_as_litestream_keeps_snapshots() -> None:
