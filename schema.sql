@@ -325,8 +325,11 @@ CREATE INDEX damaged_by_batch ON damaged (batch);
 -- Boxes with the addresses of records that have no visitor hash yet.
 CREATE TABLE address_box (
     batch     BLOB    PRIMARY KEY,
+    epoch     INTEGER NOT NULL,  -- the oldest are asked for first: salts die on schedule
     addresses BLOB    NOT NULL
 ) STRICT;
+
+CREATE INDEX address_box_by_epoch ON address_box (epoch, batch);
 
 -- What became of the visits of a life: as the tallies of applied batches say, and,
 -- counted in the transaction that writes them, how many became hits or were set

@@ -44,7 +44,7 @@ def build_app(
         },
     )
     add_queries(app, readers, store, sources, clock, sweeper=sweeper)
-    add_draining(app, readers, keyring, sources, clock)
+    add_draining(app, readers, keyring, sources, clock, sweeper=sweeper)
     add_abandoning(app, readers, store, sources, clock)
     add_reconciliation(app, reckoner, clock)
     add_set_aside(app, readers, store, Retrier(store, keyring))

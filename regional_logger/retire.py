@@ -49,11 +49,12 @@ class Retirement:
         path = mark.with_suffix(SUFFIX)
         if not _exists(path) or is_open(path):
             return False
-        if end is not None and not _is_about(mark, end):
+        await self._shelf.forget(path)
+        # Nothing is waited for from here on: a newer aggregator may void the mark meanwhile.
+        if not _is_about(mark, end):
             _forget(mark)
             log.warning("acknowledgement.void", stream=path.stem)
             return False
-        await self._shelf.forget(path)
         _unlink(path, mark)
         metrics.RETIRED.inc()
         log.info("stream.retired", stream=path.stem)
@@ -67,10 +68,14 @@ def due(folder: Path, now: Millis, keep_ms: int) -> list[Path]:
 
 
 def retire_meters(marks: list[Path], with_streams: set[LifeId]) -> None:
-    """Unlink the meters among *marks* whose life has no stream any more; also stray marks."""
+    """Unlink the meters among *marks* whose life has no stream any more; also stray marks.
+
+    A mark that is there no longer was voided since: it says nothing.
+    """
     for mark in marks:
         meter = mark.with_suffix(METER_SUFFIX)
-        if meter.exists() and LifeId(bytes.fromhex(meter.stem)) not in with_streams:
+        marked = mark.exists() and meter.exists()
+        if marked and LifeId(bytes.fromhex(meter.stem)) not in with_streams:
             meter.unlink()
             log.info("meter.retired", life=meter.stem)
         if not meter.exists() and not mark.with_suffix(SUFFIX).exists():
@@ -113,12 +118,16 @@ def _forget(mark: Path) -> None:
     mark.unlink(missing_ok=True)
 
 
-def _is_about(mark: Path, end: str) -> bool:
-    """Tell whether *mark* is about that *end*, or about whatever lies there."""
+def _is_about(mark: Path, end: str | None) -> bool:
+    """Tell whether *mark* is there, and about that *end*, or about whatever lies there.
+
+    A file without an *end* was acknowledged, and cannot be read any more.
+    """
     try:
-        return mark.read_text() in ("", end)
+        told = mark.read_text()
     except (OSError, ValueError):
         return False
+    return end is None or told in ("", end)
 
 
 def _unlink(path: Path, mark: Path) -> None:

@@ -69,13 +69,17 @@ class Abandoning:
         if target.stream is not None:
             candidate = await find_stream(self._readers, target.stream)
             if candidate is None:
-                msg = f"no source ever announced a stream {target.stream.hex()}"
+                msg = (
+                    f"no source ever announced a stream {target.stream.hex()}: there is no number "
+                    "to write off; a file that cannot be read is deleted on its edge, and a "
+                    "replica in the object store"
+                )
                 raise NotFoundError(msg)
             answers, unreadable = self._about(candidate.source)
             return of_stream(candidate, answers=answers, unreadable=unreadable)
         candidates = await find_streams(self._readers, target.source)
         if candidates is None:
-            msg = f"no source {target.source} has ever answered"
+            msg = f"no source {target.source} was ever known; `milepost sources` names them all"
             raise NotFoundError(msg)
         answers, unreadable = self._about(target.source)
         return of_source(target.source, candidates, answers=answers, unreadable=unreadable)

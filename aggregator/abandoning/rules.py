@@ -20,6 +20,7 @@ class Candidate:
     source: str
     open: bool
     present: bool
+    unended: bool  # no machine has it, and none has said that it is closed
     fault: str | None
     records: int  # announced and not applied
     behind: bool
@@ -68,7 +69,7 @@ def _refusal(candidate: Candidate, *, answers: bool) -> str:
     name = candidate.stream.hex()
     if candidate.abandoned_ms is not None or (candidate.fault and candidate.present):
         return ""
-    if not candidate.behind:
+    if not candidate.behind and not candidate.unended:
         return f"all that was announced of stream {name} is applied; there is nothing to write off"
     if candidate.open and candidate.present and answers:
         return f"stream {name} is being written, and its source answers; it is pulled by itself"

@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from aggregator.abandoning.rules import Candidate
-from aggregator.pulling.store import BEHIND, RECORDS_BEHIND
+from aggregator.pulling.store import BEHIND, OF_COPIES, RECORDS_BEHIND
 from milepost.database import Readers
 from milepost.sqlite import Connection
 from milepost.vocabulary import Millis, StreamId
 
+# Its replica may hold more, whether there is one or not.
+UNENDED = f"""
+    (present = 0 AND swept_ms IS NULL AND (open = 1 OR source LIKE '{OF_COPIES}%'))
+"""
 CANDIDATE = f"""
-    SELECT stream, source, open, present, fault, {RECORDS_BEHIND}, {BEHIND}, abandoned_ms
+    SELECT stream, source, open, present, {UNENDED}, fault, {RECORDS_BEHIND}, {BEHIND}, abandoned_ms
       FROM stream
 """
 BY_ID = f"{CANDIDATE} WHERE stream = ?"
@@ -48,12 +52,13 @@ def abandon_source(db: Connection, source: str, now: Millis) -> None:
 
 
 def _candidate(row: Sequence[Any]) -> Candidate:
-    stream, source, is_open, present, fault, records, behind, abandoned_ms = row
+    stream, source, is_open, present, unended, fault, records, behind, abandoned_ms = row
     return Candidate(
         stream=StreamId(stream),
         source=source,
         open=bool(is_open),
         present=bool(present),
+        unended=bool(unended),
         fault=fault,
         records=records,
         behind=bool(behind),

@@ -56,6 +56,7 @@ class Keeper:
         self._looked_ms = clock.now()
         if finder is not None:
             metrics.DISCOVERY_AGE.set_function(self._age)
+            sources.looked_ms = Millis(0)
 
     async def begin(self) -> None:
         """Pull who is listed, and whoever was known when the process ended."""
@@ -83,6 +84,7 @@ class Keeper:
     async def _look(self) -> None:
         if self._finder is None:
             return
+        began_ms = self._clock.now()
         try:
             found = await self._finder.find()
         except ServiceError as error:
@@ -96,6 +98,8 @@ class Keeper:
         self._say(fault or None)
         if found.whole:
             self._looked_ms = self._clock.now()
+            if not left_out:
+                self._sources.looked_ms = began_ms
         pulled = {each.url for each in self._sources} - self._listed
         self._absences = count_absences(self._absences, pulled, found)
         await self._let_go(gone(self._absences))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from aggregator.pulling.puller import Puller
+from milepost.vocabulary import Millis
 
 
 class Sources:
@@ -13,6 +14,8 @@ class Sources:
 
     def __init__(self, pullers: Iterable[Puller] = ()) -> None:
         self.discovery: str | None = None  # why the last look for sources failed; None: it did not
+        # When the last look began that found everybody; None: nobody is looked for.
+        self.looked_ms: Millis | None = None
         self._pullers = {puller.url: puller for puller in pullers}
 
     def __iter__(self) -> Iterator[Puller]:
@@ -30,6 +33,13 @@ class Sources:
     def add(self, puller: Puller) -> None:
         """Take *puller* in, under the name of its source."""
         self._pullers[puller.url] = puller
+
+    def lacks(self, since: Millis) -> list[str]:
+        """Say why there may be sources that nobody knows, if none were looked for *since*."""
+        if self.looked_ms is None or self.looked_ms >= since:
+            return []
+        why = f": {self.discovery}" if self.discovery else ""
+        return [f"not all machines were found since the epoch settled{why}"]
 
     def remove(self, url: str) -> None:
         """Forget what pulled *url*."""

@@ -11,10 +11,12 @@ from aggregator.draining.rules import Finding, Told, complete_since, still_behin
 from aggregator.draining.store import find_abandoned, find_behind, find_sealed, find_told
 from aggregator.opening.keyring import Keyring
 from aggregator.pulling.puller import Puller
+from aggregator.replicas.sweeping import Sweeper
 from milepost.clock import Clock
 from milepost.database import Readers
 from milepost.errors import NotFoundError, RejectedError
 from milepost.http import guarded, json_response
+from milepost.stream.files import SUFFIX
 from milepost.tokens import DRAINED, HITS_READ
 from milepost.vocabulary import Epoch, Millis
 
@@ -25,13 +27,17 @@ def add_draining(
     keyring: Keyring,
     sources: Sources,
     clock: Clock,
+    *,
+    sweeper: Sweeper | None = None,
 ) -> None:
-    """Add the route."""
+    """Add the route; without a *sweeper* there are no replicas that could hold anything."""
 
     async def drained(request: web.Request) -> web.Response:
         epoch = Epoch(_number(request, "epoch"))
         settled_ms = Millis(_end_ms(request, keyring, epoch) + _number(request, "grace_ms", "0"))
         # Asked first: what an answer brings after that only makes the epoch look less drained.
+        unknown = sources.lacks(settled_ms)
+        unknown += sweeper.lacks(settled_ms) if sweeper is not None else []
         unread = await find_abandoned(readers)
         pulled = [_pulled(each, unread) for each in sources]
         complete = complete_since([each.passages for each in sources])
@@ -45,6 +51,7 @@ def add_draining(
             set_aside=set_aside.records,
             behind=behind,
             sources=_together(pulled, stored, abandoned),
+            unknown=unknown,
         )
         return json_response(finding.to_json(clock.now()))
 
@@ -52,8 +59,12 @@ def add_draining(
 
 
 def _pulled(puller: Puller, abandoned: AbstractSet[str]) -> Told:
-    """Return what a source has let us know; files whose rest was *abandoned* are no news."""
-    unreadable = tuple(name for name in puller.unreadable if name not in abandoned)
+    """Return what a source has let us know; files whose rest was *abandoned* are no news.
+
+    Nor are meters: nothing in them is sealed.
+    """
+    streams = (name for name in puller.unreadable if name.endswith(SUFFIX))
+    unreadable = tuple(name for name in streams if name not in abandoned)
     return Told(puller.url, puller.last_asked, unreadable)
 
 

@@ -3,7 +3,8 @@
 It errs on the careful side.  A stream counts, whatever its batches are sealed to,
 until all that was committed before the epoch settled is applied.  A source that
 has not answered since may hold anything, also one that is gone: it holds the key
-until its streams were read from their replicas, or somebody writes it off.
+until its streams were read from their replicas, or somebody writes it off.  So may
+one that nobody has looked for since, and a replica that nobody has read.
 
 Rules of this file:
 - Pure.
@@ -62,6 +63,7 @@ class Finding:
     set_aside: int  # records sealed to it that could not be read: they hold up nothing
     behind: Sequence[Behind]  # of the streams that were begun before it settled
     sources: Sequence[Told]
+    unknown: Sequence[str] = ()  # why there may be more than is known of
 
     @property
     def clicks(self) -> int:
@@ -78,6 +80,7 @@ class Finding:
                 f"{len(self.behind)} streams are not pulled to where they were when the epoch "
                 "settled, or refused"
             )
+        said += self.unknown
         return said + [text for each in self.sources if (text := each.reason(self.settled_ms))]
 
     def to_json(self, now: Millis) -> dict[str, Any]:

@@ -4,16 +4,17 @@ What holds after each step of `ask`:
 1. asked: nothing has changed; dying here means asking again;
 2. settled: hashes are in their hits, and their boxes are gone, in one transaction.
 
-The boxes come in the order of their ids, round and round.  A call that fails is
-made again for half as many, and a single box that has a call of its own fail is
-passed over until the next round: none can hold up the others for long.
+The boxes come by epoch, the oldest first, since its salt dies first; round and
+round.  A call that fails is made again for half as many, and a single box that has
+a call of its own fail is left alone for a while: none can hold up the others for
+long, and an outage costs the oldest no more than that.
 """
 
 from collections import Counter
 
 from aggregator import metrics
 from aggregator.hashes.judging import GivenUp, Kept, Resting, Settled, fitting, judge, too_large
-from aggregator.hashes.store import HASHED, HashStore
+from aggregator.hashes.store import HASHED, HashStore, Turn
 from aggregator.opening.keyring import Keyring
 from aggregator.pulling.pace import pause_seconds
 from milepost.client import Client
@@ -21,7 +22,7 @@ from milepost.clock import Clock, Entropy
 from milepost.errors import ServiceError
 from milepost.hashing import ITEMS_MAX, Fault, Hashes, Item, Unanswered, parse_hashes
 from milepost.logs import get_log
-from milepost.vocabulary import BatchId
+from milepost.vocabulary import BatchId, Epoch
 
 log = get_log(__name__)
 
@@ -29,7 +30,7 @@ EVERY_SECONDS = 1.0
 MORE_SECONDS = 0.1  # between calls; the key server would not take more than ten a second
 BOXES_MAX = ITEMS_MAX  # in one call, as far as they fit; most hold an address or two
 LOOKED_AT_MAX = 1_000
-BEGINNING = BatchId(b"")
+BEGINNING = Turn(Epoch(0), BatchId(b""))
 
 
 class HashAsker:
@@ -73,15 +74,15 @@ class HashAsker:
         """Ask for the next boxes and settle them; tell whether there are more in this round."""
         now = self._clock.now()
         usable = await self._store.usable(self._after, LOOKED_AT_MAX)
-        ready = [batch for batch in usable if not self._resting.rests(batch, now)]
-        items = await self._store.boxes(ready[: self._boxes])
+        ready = [turn for turn in usable if not self._resting.rests(turn.batch, now)]
+        items = await self._store.boxes([turn.batch for turn in ready[: self._boxes]])
         items = items[: fitting(items)]
         self._in_vain = False
         try:
             answers = await self._answers(items)
         except ServiceError:
             if self._boxes == 1:
-                self._after = ready[0]
+                self._resting.lay(ready[0].batch, now)
             self._boxes = max(1, self._boxes // 2)
             raise
         await self._settle(items, answers)
@@ -90,7 +91,7 @@ class HashAsker:
             self._after = ready[len(items) - 1]
             return True
         self._after = usable[-1] if len(usable) == LOOKED_AT_MAX else BEGINNING
-        return bool(self._after)
+        return self._after != BEGINNING
 
     async def _answers(self, items: list[Item]) -> list[Hashes | Unanswered]:
         asked = [each for each in items if not too_large(each)]

@@ -6,7 +6,7 @@ exactly as long as it is good for something, whatever is killed in between.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -15,19 +15,20 @@ from aggregator.opening.store import header_of
 from milepost.database import Readers, Writer
 from milepost.hashing import Item
 from milepost.sqlite import Connection
-from milepost.vocabulary import BatchId
+from milepost.vocabulary import BatchId, Epoch
 
 # Boxes of batches that are not opened have to wait: nobody knows yet what they are good for.
 USABLE = """
-    SELECT batch FROM address_box
-     WHERE batch > ? AND NOT EXISTS (SELECT 1 FROM sealed WHERE sealed.batch = address_box.batch)
-     ORDER BY batch LIMIT ?
+    SELECT epoch, batch FROM address_box
+     WHERE (epoch, batch) > (?, ?)
+       AND NOT EXISTS (SELECT 1 FROM sealed WHERE sealed.batch = address_box.batch)
+     ORDER BY epoch, batch LIMIT ?
 """
 BOXES = """
     SELECT stream, seq, batch, applied.epoch, key, count, first_ms, last_ms, tally, addresses
       FROM address_box JOIN applied USING (batch)
      WHERE address_box.batch IN (SELECT unhex(value) FROM json_each(?))
-     ORDER BY batch
+     ORDER BY address_box.epoch, batch
 """
 COUNT_BOXES = "SELECT count(*) FROM address_box"
 TAKE_BOX = "DELETE FROM address_box WHERE batch = ?"
@@ -44,6 +45,13 @@ WITHOUT_HASH = """
 HASHED, ABSENT = "hashed", "absent"
 
 
+class Turn(NamedTuple):
+    """When a box is asked for: those of the oldest epoch first, whose salt dies first."""
+
+    epoch: Epoch
+    batch: BatchId
+
+
 class HashStore:
     """The combined database as far as hashes that come late are concerned."""
 
@@ -51,13 +59,13 @@ class HashStore:
         self._writer = writer
         self._readers = readers
 
-    async def usable(self, after: bytes, limit: int) -> list[BatchId]:
-        """Return up to *limit* opened batches that have a box, by their ids behind *after*."""
-        rows = await self._readers.rows(USABLE, (after, limit))
-        return [BatchId(batch) for (batch,) in rows]
+    async def usable(self, after: Turn, limit: int) -> list[Turn]:
+        """Return up to *limit* opened batches that have a box, in their turn behind *after*."""
+        rows = await self._readers.rows(USABLE, (*after, limit))
+        return [Turn(Epoch(epoch), BatchId(batch)) for epoch, batch in rows]
 
     async def boxes(self, batches: Sequence[BatchId]) -> list[Item]:
-        """Return the boxes of *batches*, in the order of their ids."""
+        """Return the boxes of *batches*, in their turn."""
         listed = orjson.dumps([batch.hex() for batch in batches]).decode()
         return [_item(row) for row in await self._readers.rows(BOXES, (listed,))]
 

@@ -18,7 +18,7 @@ PUT_APPLIED = """
 """
 PUT_SEALED = "INSERT INTO sealed (batch, epoch, reason, records) VALUES (?, ?, ?, ?)"
 PUT_RAW = "INSERT INTO set_aside_record (batch, idx, reason, fields) VALUES (?, ?, ?, ?)"
-PUT_ADDRESSES = "INSERT INTO address_box (batch, addresses) VALUES (?, ?)"
+PUT_ADDRESSES = "INSERT INTO address_box (batch, epoch, addresses) VALUES (?, ?, ?)"
 # Beyond 2^53 - 1 a count is nonsense, and a sum that overflowed would stop every later answer.
 ADD_TALLY = """
     INSERT INTO tally (life, hour_ms, recorded, late, shed, excluded, pulled, set_aside)
@@ -71,7 +71,7 @@ def apply_batch(db: Connection, hits: HitWriter, outcome: Outcome) -> str:
     life, tally = _life_of(db, batch.header.stream), add_tallies(parse_tally(batch.header.tally))
     db.executemany(ADD_TALLY, ((life, *row) for row in tally))
     if batch.addresses and needs_addresses(outcome):
-        db.execute(PUT_ADDRESSES, (batch.header.batch, batch.addresses))
+        db.execute(PUT_ADDRESSES, (batch.header.batch, batch.header.epoch, batch.addresses))
     if isinstance(outcome, Opened):
         _write(db, hits, made.lastrowid or 0, outcome)
         _count(db, life, placed(tally, batch.header.first_ms, outcome.body))

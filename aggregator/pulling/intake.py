@@ -68,13 +68,13 @@ class Intake:
         faults = {**_unreadable(answer), **selection.faults, **waiting}
         selection = replace(selection, faults=faults, begun=begun)
         announced = (answer.region, answer.machine, answer.lives, answer.streams, faults)
+        news = await self._news_of_the_safe(answer, selection)
         before, written_ms = self._announced.get(source, (None, Millis(0)))
         due = not 0 <= told_ms - written_ms < TOLD_MS_MAX
         if selection.moves or due or announced != before:
             await self._apply(source, answer, selection, told_ms)
             self._announced[source] = (announced, told_ms)
-        forgotten = is_forgotten(known, source, answer, selection.after)
-        return Taken(places, selection, forgotten)
+        return Taken(places, selection, is_forgotten(known, answer, selection.after, news))
 
     async def take_copy(self, answer: PullAnswer, at: Cursor) -> Selection:
         """Apply what a copy of one stream holds behind *at*, a place in the copy's own history.
@@ -91,6 +91,19 @@ class Intake:
         done["repeated"] += len(selection.fresh) - len(new)
         metrics.count_applied(done)
         return selection
+
+    async def _news_of_the_safe(
+        self, answer: PullAnswer, selection: Selection
+    ) -> frozenset[StreamId]:
+        """Return the streams acknowledged to their end of which something is new here."""
+        safe = {head.id for head in answer.streams if head.acknowledged}
+        told = {
+            batch.header.batch: batch.header.stream
+            for batch in selection.fresh
+            if batch.header.stream in safe
+        }
+        known = await self._store.applied(told) if told else frozenset()
+        return frozenset(stream for batch, stream in told.items() if batch not in known)
 
     async def _apply(
         self, source: str, answer: PullAnswer, selection: Selection, told_ms: Millis

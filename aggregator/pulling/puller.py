@@ -19,6 +19,7 @@ from milepost.client import Client
 from milepost.clock import Clock, Entropy
 from milepost.errors import ConfigError, ConflictError, InvariantError, ServiceError
 from milepost.logs import get_log
+from milepost.stream.files import SUFFIX
 from milepost.vocabulary import Millis, StreamId
 from milepost.wire import PullAnswer, PullRequest, parse_answer
 
@@ -50,7 +51,7 @@ class Puller:
         self.url = client.base_url
         self.last_success: Millis | None = None
         self.last_asked: Millis | None = None  # when the last answer that is applied was asked for
-        self.whole_ms: Millis | None = None  # the same, of one that left no file unread
+        self.whole_ms: Millis | None = None  # the same, of one that left no stream unread
         self.last_error: str | None = "has not answered since the start"
         self.superseded = False  # a newer aggregator pulls from here, and this one may not
         self.unreadable: tuple[str, ...] = ()
@@ -115,7 +116,7 @@ class Puller:
         self.last_asked, self.last_success, self.last_error = asked_ms, now, None
         self.superseded = False
         self.unreadable = answer.unreadable
-        if not answer.unreadable:
+        if not any(name.endswith(SUFFIX) for name in answer.unreadable):
             self.whole_ms = asked_ms
         return taken.selection.moves or now - asked_ms >= EARLY_MS
 

@@ -9,7 +9,7 @@ Rules of this file:
 - Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from milepost.batch import first_chain
@@ -36,6 +36,7 @@ class Standing:
     branch_source: str = ""
     forks: int = 0
     forked_ms: Millis | None = None
+    abandoned: bool = False
     end: Cursor | None = None  # of a stream that is abandoned and cannot be pulled to its end
     holes: frozenset[Hole] = frozenset()
 
@@ -57,19 +58,25 @@ def beginning(stream: StreamId) -> Cursor:
 
 def is_forgotten(
     standings: Mapping[StreamId, Standing],
-    source: str,
     answer: PullAnswer,
     after: Mapping[StreamId, Cursor],
+    news: Collection[StreamId],
 ) -> bool:
-    """Tell whether *source* was told that an end is safe which is not known here, nor *after* it.
+    """Tell whether a source was told that an end is safe which is not known here.
 
-    Who told it was this database, before it was restored to an earlier moment.
+    Who told it was this database, before it was restored to an earlier moment: no cursor ever
+    goes back, nor is it so far *after* the answer.  Beside or behind the cursor a file may be a
+    branch, and another file may have taken its place since; there it is *news* of the stream
+    that give it away.  An end that was written off has never been known.
     """
-    safe = {stream: each.acknowledged(source) for stream, each in standings.items()} | dict(after)
-    return any(
-        head.acknowledged and safe.get(head.id) != (head.last_seq, head.last_chain)
-        for head in answer.streams
-    )
+    for head in answer.streams:
+        standing = standings.get(head.id)
+        if not head.acknowledged or (standing is not None and standing.abandoned):
+            continue
+        known = (standing.cursor if standing else None, after.get(head.id))
+        if head.id in news or max(at.seq if at else 0 for at in known) < head.last_seq:
+            return True
+    return False
 
 
 def judge_forks(

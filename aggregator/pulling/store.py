@@ -19,6 +19,7 @@ from milepost.wire import Cursor, Life, MeterRow, PullAnswer, StreamHead
 # The end of what is abandoned is acknowledged where the file cannot be pulled to it.
 STANDING = """
     SELECT stream, seq, chain, branch_seq, branch_chain, branch_source, forks, forked_ms,
+           abandoned_ms IS NOT NULL,
            CASE WHEN abandoned_ms IS NOT NULL AND open = 0 AND fault IS NOT NULL
                 THEN file_seq END, last_chain
       FROM stream
@@ -33,6 +34,7 @@ HOLES = """
      WHERE stream IN (SELECT unhex(value) FROM json_each(?)) LIMIT ?
 """
 HOLES_MAX = 10_000  # beyond that no more are filled at a time
+PROMISED_MAX = 1 << 40  # of one stream: sums over very many are still told in 8 bytes
 PROMISED = """
     SELECT stream, last_seq FROM stream
      WHERE stream IN (SELECT unhex(value) FROM json_each(?))
@@ -163,7 +165,6 @@ PUT_DAMAGED = """
         ON CONFLICT DO NOTHING
 """
 DAMAGED = "SELECT count(*), coalesce(sum(count), 0) FROM damaged"
-DAMAGED_AT = "SELECT chain, before FROM damaged WHERE stream = ? AND seq = ?"
 DROP_DAMAGED = "DELETE FROM damaged WHERE stream = ? AND seq = ? AND chain = ?"
 DROP_DAMAGED_BATCH = "DELETE FROM damaged WHERE batch = ?"
 
@@ -218,6 +219,7 @@ def announce_copy(db: Connection, answer: PullAnswer, selection: Selection) -> N
 def _stream_row(
     source: str, region: str, head: StreamHead, selection: Selection
 ) -> tuple[Any, ...]:
+    records = min(head.records, PROMISED_MAX)
     return (
         head.id,
         source,
@@ -227,11 +229,11 @@ def _stream_row(
         head.open,
         beginning(head.id).chain,
         head.last_seq,
-        head.records,
+        records,
         selection.faults.get(head.id),
         head.last_seq,
         head.last_chain,
-        head.records,
+        records,
     )
 
 
@@ -282,15 +284,18 @@ def put_damaged(db: Connection, damaged: Iterable[Damaged], now: Millis) -> int:
 
 
 def drop_damaged(db: Connection, applied: Iterable[Batch]) -> None:
-    """Remove what is set aside of batches that came as they were written."""
+    """Remove what is set aside of batches that came as they were written.
+
+    A damaged one has kept its id or its chain value, or both; what only stands in its place
+    is of another history.
+    """
     if not db.execute(HAS_DAMAGED).fetchone()[0]:
         return
     for batch in applied:
         header = batch.header
         db.execute(DROP_DAMAGED_BATCH, (header.batch,))
-        for chain, before in db.execute(DAMAGED_AT, (header.stream, header.seq)).fetchall():
-            if batch.follows(before):
-                db.execute(DROP_DAMAGED, (header.stream, header.seq, chain))
+        # Also where its id is what was damaged; a fork's batch in the same place is another one.
+        db.execute(DROP_DAMAGED, (header.stream, header.seq, batch.chain))
 
 
 def _damaged_row(damaged: Damaged, now: Millis) -> tuple[Any, ...]:
@@ -326,13 +331,15 @@ def standings_from(rows: Iterable[Any], holes: Iterable[Any] = ()) -> dict[Strea
 
 
 def _standing(row: Sequence[Any], holes: frozenset[Hole]) -> Standing:
-    seq, chain, branch_seq, branch_chain, branch_source, forks, forked_ms, end, end_chain = row
+    seq, chain, branch_seq, branch_chain, branch_source, *rest = row
+    forks, forked_ms, abandoned, end, end_chain = rest
     return Standing(
         cursor=Cursor(Seq(seq), Chain(chain)),
         branch=None if branch_seq is None else Cursor(Seq(branch_seq), Chain(branch_chain)),
         branch_source=branch_source or "",
         forks=forks,
         forked_ms=None if forked_ms is None else Millis(forked_ms),
+        abandoned=bool(abandoned),
         end=None if end is None else Cursor(Seq(end), Chain(end_chain)),
         holes=holes,
     )

@@ -90,7 +90,7 @@ class LifeState(NamedTuple):
     region: str
     alive: bool  # as it was last told
     present: bool  # in its source's last answer
-    gone: bool  # its source is no longer one
+    gone: bool  # its source is no longer one, or was written off
     newest_ms: int  # the newest of its records that was applied; 0: none was
     metered_since: int | None  # the first hour that its meter told; None: no meter ever came
 
@@ -144,7 +144,8 @@ def standing(life: LifeState, streams: Iterable[StreamState], *, sweeps: bool) -
 def is_settled(stream: StreamState, *, gone: bool, sweeps: bool) -> bool:
     """Tell whether nothing more can come of *stream*.
 
-    *gone*: its source is.  *sweeps*: what is not there may come back out of the replica.
+    *gone*: its source is, or was written off.  *sweeps*: what is not there may come back out
+    of the replica.
     """
     whole = not stream.open and stream.at_end and stream.complete
     if stream.abandoned or whole:

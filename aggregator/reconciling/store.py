@@ -104,21 +104,23 @@ PROMISED = """
      WHERE last_records > records
        AND NOT EXISTS (SELECT 1 FROM meter WHERE meter.life = stream.life)
 """
-LIVES = """
-    SELECT life.life, life.region, alive, present, gone_ms IS NOT NULL, newest_ms,
+# A source that was written off is not asked any more: nothing of its lives goes on here.
+NO_SOURCE = "(gone_ms IS NOT NULL OR abandoned_ms IS NOT NULL)"
+LIVES = f"""
+    SELECT life.life, life.region, alive, present, {NO_SOURCE}, newest_ms,
            (SELECT min(hour_ms) FROM meter WHERE meter.life = life.life)
       FROM life LEFT JOIN source ON source.url = life.source
      WHERE life.life IN (SELECT unhex(value) FROM json_each(?))
 """
 STREAMS = """
     SELECT life, created_ms, present, open, last_chain IN (chain, ifnull(branch_chain, chain)),
-           seq >= last_seq AND branch_chain IS NULL, swept_ms IS NOT NULL,
-           abandoned_ms IS NOT NULL, last_records - records
+           seq >= last_seq, swept_ms IS NOT NULL, abandoned_ms IS NOT NULL,
+           last_records - records
       FROM stream WHERE life IN (SELECT unhex(value) FROM json_each(?))
 """
 # Each life that vanished while it ran as far as anybody knew, whose meter came back
 # lower, or that was never told of; and those whose batches outran their meter.
-SUSPECTS = """
+SUSPECTS = f"""
     SELECT life, life.region, life.machine, started_ms,
            CASE WHEN life IN (SELECT unhex(value) FROM json_each(?1))
                 THEN lowered_ms ELSE ifnull(lowered_ms, told_ms) END,
@@ -131,7 +133,7 @@ SUSPECTS = """
                       AND next.started_ms > max(life.newest_ms, ifnull(life.told_ms, 0),
                                                 life.started_ms)))
       FROM life LEFT JOIN source ON source.url = life.source
-     WHERE (alive = 1 AND (present = 0 OR gone_ms IS NOT NULL))
+     WHERE (alive = 1 AND (present = 0 OR {NO_SOURCE}))
         OR lowered_ms IS NOT NULL
         OR (told_ms IS NULL AND NOT EXISTS (SELECT 1 FROM stream WHERE stream.life = life.life
                                                AND stream.present = 1 AND stream.open = 1))

@@ -13,7 +13,9 @@ from milepost.wire import StreamHead
 
 STORED = """
     SELECT stream, source, present, open, seq, last_seq, fault, swept_ms, retired_ms, abandoned_ms,
-           EXISTS (SELECT 1 FROM damaged WHERE damaged.stream = stream.stream)
+           EXISTS (SELECT 1 FROM damaged WHERE damaged.stream = stream.stream),
+           forks > 0 OR file_seq < last_seq
+           OR EXISTS (SELECT 1 FROM life WHERE life.life = stream.life AND lowered_ms IS NOT NULL)
       FROM stream WHERE stream IN (SELECT unhex(value) FROM json_each(?))
 """
 SOURCES = "SELECT url, region, machine, gone_ms FROM source"
@@ -122,7 +124,7 @@ class ReplicaStore:
 
 def _stored(columns: Sequence[Any]) -> Stored:
     source, present, is_open, seq, last_seq, fault, swept_ms, *rest = columns
-    retired_ms, abandoned_ms, damaged = rest
+    retired_ms, abandoned_ms, damaged, rolled_back = rest
     return Stored(
         source=source,
         announced=not source.startswith(OF_COPIES),
@@ -135,4 +137,5 @@ def _stored(columns: Sequence[Any]) -> Stored:
         retired_ms=retired_ms,
         abandoned_ms=abandoned_ms,
         damaged=bool(damaged),
+        rolled_back=bool(rolled_back),
     )

@@ -9,6 +9,7 @@ What holds after each step of `sweep`:
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from aggregator import metrics
@@ -18,6 +19,7 @@ from aggregator.replicas.names import Name
 from aggregator.replicas.objects import Contents, Listing, Objects
 from aggregator.replicas.restoring import Restorer
 from aggregator.replicas.rules import (
+    CLOCKS_MS,
     SILENT_MS,
     Source,
     Stored,
@@ -40,9 +42,9 @@ log = get_log(__name__)
 SWEEP_SECONDS, SOON_SECONDS = 60.0, 2.0
 READING_MS_MAX = 60_000  # then the store is listed anew
 QUIET_MS = 10_000  # what is younger may still be growing: litestream writes once a second
-AHEAD_MS_MAX = 3_600_000  # as far as clocks may differ; what is from later says nothing
 REREAD_MS = 5 * 60_000
 RETRY_MS_MIN, RETRY_MS_MAX, DOUBLINGS_MAX = 30_000, 3_600_000, 12
+FAILURES_MAX = 8  # within an hour or so
 DELETED_MAX = 100  # in one sweep
 TOLD_MAX = 100
 
@@ -54,6 +56,13 @@ class Failure:
     reason: str
     failures: int
     not_before_ms: int
+    refused: bool  # it is the replica's own fault
+    alone: bool  # nobody else is known to have what it holds
+
+    @property
+    def given_up(self) -> bool:
+        """Tell whether nothing will come of it any more, as far as one can know."""
+        return self.refused and self.failures >= FAILURES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +98,13 @@ class Sweeper:
         self._foreign = 0
         self._began_ms = clock.now()
         self._ended_ms: Millis | None = None
+        self._swept_ms = Millis(0)  # when the last sweep began that left nothing to be done soon
         self._refilled = False  # a sweep since the start has left nothing to wait for
         self.last_error: str | None = None
 
     async def step(self) -> float:
         """Sweep once; return how many seconds to wait before the next time."""
+        began_ms = self._clock.now()
         try:
             with metrics.SWEEP_SECONDS.time():
                 settled = await self.sweep()
@@ -105,6 +116,8 @@ class Sweeper:
         self.last_error = None
         self._ended_ms = self._clock.now()
         self._refilled = self._refilled or settled
+        if settled:
+            self._swept_ms = began_ms
         return SWEEP_SECONDS if settled else SOON_SECONDS
 
     async def sweep(self) -> bool:
@@ -115,7 +128,13 @@ class Sweeper:
         sources = await self._sources()  # before the streams: what they told is stored by then
         stored = await self._store.stored([name.stream for name in listing.names])
         verdicts = {
-            name: judge(name, self._seen[name], stored.get(name.stream), sources)
+            name: judge(
+                name,
+                self._seen[name],
+                stored.get(name.stream),
+                sources,
+                given_up=name in self._failed and self._failed[name].given_up,
+            )
             for name in listing.names
         }
         settled = Verdict.WAIT not in verdicts.values()
@@ -138,6 +157,16 @@ class Sweeper:
             count = len(self._failed)
             return {"replicas": f"{count} cannot be read, such as {name}: {failure.reason}"}
         return {}
+
+    def lacks(self, since: Millis) -> list[str]:
+        """Say why the store may hold what nobody knows, if it was not swept *since*."""
+        if self._swept_ms < since:
+            why = f": {self.last_error}" if self.last_error is not None else ""
+            return [f"the object store was not swept since the epoch settled{why}"]
+        alone = sorted(name for name, failure in self._failed.items() if failure.alone)
+        if alone:
+            return [f"{len(alone)} replicas of lost streams cannot be read, such as {alone[0]}"]
+        return []
 
     async def told(self) -> dict[str, Any]:
         """Return how the sweep does, and what it has brought last."""
@@ -216,8 +245,9 @@ class Sweeper:
         """Return what is to be read now, what has failed least first."""
         due = []
         for name, verdict in verdicts.items():
-            if verdict not in {Verdict.READ, Verdict.SWEEP}:
+            if verdict in {Verdict.LEAVE, Verdict.WAIT}:
                 self._failed.pop(name, None)
+            if verdict not in {Verdict.READ, Verdict.SWEEP}:
                 continue
             failure, reading = self._failed.get(name), self._read.get(name)
             early = failure is not None and now < failure.not_before_ms
@@ -235,7 +265,13 @@ class Sweeper:
         except (ServiceError, OSError) as error:
             failures = self._failed[name].failures + 1 if name in self._failed else 1
             pause = min(RETRY_MS_MAX, RETRY_MS_MIN << min(failures - 1, DOUBLINGS_MAX))
-            self._failed[name] = Failure(str(error), failures, self._clock.now() + pause)
+            self._failed[name] = Failure(
+                str(error),
+                failures,
+                self._clock.now() + pause,
+                refused=isinstance(error, RejectedError),
+                alone=sweeps or stored is None,
+            )
             log.warning("replica.not_read", replica=str(name), reason=str(error), failures=failures)
             settled = True
         else:
@@ -249,7 +285,7 @@ class Sweeper:
         if not contents.files:
             msg = "it holds no file"
             raise RejectedError(msg)
-        if sweeps and -AHEAD_MS_MAX < now - contents.newest_ms < QUIET_MS:
+        if sweeps and -CLOCKS_MS < now - contents.newest_ms < QUIET_MS:
             if now - self._seen[name] < SILENT_MS:
                 return False
             sweeps = False  # somebody writes it, and nobody hands it over
@@ -278,24 +314,32 @@ class Sweeper:
             (name.stream for name in retired if stored[name.stream].retired_ms is None), now
         )
         due = [
-            (name, retired_ms)
+            (name, retired_ms, stored[name.stream].swept_ms)
             for name in retired
             if (retired_ms := stored[name.stream].retired_ms) is not None
             and is_due(retired_ms, now)
         ]
-        if due:
-            await self._delete(sorted(due)[:DELETED_MAX])
+        if due and self._may_delete(now):
+            await self._delete(sorted(due, key=itemgetter(0))[:DELETED_MAX])
 
-    async def _delete(self, due: Iterable[tuple[Name, Millis]]) -> None:
+    def _may_delete(self, now: Millis) -> bool:
+        """Tell whether this is the aggregator that counts, as far as the edges have said.
+
+        A newer one may be on a database from an earlier moment, and need what is settled here.
+        """
+        heard = now - self._began_ms >= SILENT_MS
+        return heard and not any(puller.superseded for puller in self._pullers)
+
+    async def _delete(self, due: Iterable[tuple[Name, Millis, Millis | None]]) -> None:
         oldest_base_ms = await self._objects.oldest_base()
-        for name, retired_ms in due:
+        for name, retired_ms, swept_ms in due:
             newest_ms = (await self._objects.contents(name)).newest_ms
-            if may_go(retired_ms, newest_ms, oldest_base_ms):
+            if may_go(retired_ms, swept_ms, newest_ms, oldest_base_ms):
                 if await self._objects.delete(name):
                     metrics.REPLICAS_DELETED.inc()
                     log.info("replica.deleted", replica=str(name), retired_ms=retired_ms)
                 else:
                     log.warning("replica.not_deleted", replica=str(name))
-            elif still_written(retired_ms, newest_ms):
+            elif still_written(retired_ms, swept_ms, newest_ms):
                 log.warning("replica.still_written", replica=str(name))
                 await self._store.reopen(name.stream)

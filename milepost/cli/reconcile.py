@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from milepost.cli.group import Surroundings, example, fleet_option
-from milepost.cli.output import emit_json, emit_table
+from milepost.cli.output import cell, emit_json, emit_table
 from milepost.cli.places import Central, ask, find
 from milepost.client import Client
 
@@ -48,7 +48,8 @@ def sentences(answer: dict[str, Any]) -> list[str]:
     """Say what a person should know beyond the tables."""
     said = [
         f"nobody can speak for {span['region']} (machine {span['machine']}) "
-        f"from {span['from']} until {span['until'] or 'now'}"
+        f"from {span['from']} "
+        + (f"until {span['until']}" if span["until"] else "on; nothing has begun there since")
         for span in answer["spans"]
     ]
     said += [
@@ -99,6 +100,6 @@ def reconcile(ctx: click.Context, /, *, as_json: bool, **given: Any) -> None:
         click.echo("\nover everything:")
         emit_table({"region": "REGION"} | COUNTS, sums(answer), "nothing yet")
         for sentence in sentences(answer):
-            click.echo(sentence)
+            click.echo(cell(sentence))
     if answer["total"]["unaccounted"]:
         ctx.exit(BAD_NEWS)

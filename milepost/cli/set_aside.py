@@ -62,6 +62,11 @@ def list_set_aside(here: Surroundings, *, limit: int, as_json: bool) -> None:
         emit_json(rows)
         return
     emit_table(COLUMNS, rows, "nothing is set aside")
+    if any(row["what"] == "damaged" for row in rows):
+        click.echo(
+            "damaged: not as it was written; counted when its stream's replica or another copy of "
+            "its file brings it as it was"
+        )
     total = answer["total"]
     if total["records"] > sum(row["count"] for row in rows):
         click.echo(f"{total['records']} records in all; --limit shows more")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from milepost.cli.group import Surroundings, example, fleet_option
-from milepost.cli.output import emit_json, emit_table
+from milepost.cli.output import cell, emit_json, emit_table
 from milepost.cli.places import Central, ask, find
 from milepost.client import Client
 
@@ -64,12 +64,12 @@ def sealed_lines(answer: dict[str, Any]) -> list[str]:
     """Say which batches are not counted among the hits, if there are any."""
     meanings = {
         "waiting": "wait sealed for their key",
-        "set_aside": "damaged or unreadable: set aside",
+        "set_aside": "set aside, damaged or unreadable: `milepost set-aside ls` names them",
     }
     return [
         f"{answer[name]['batches']} batches ({answer[name]['records']} records) {meaning}"
         for name, meaning in meanings.items()
-        if answer.get(name, {}).get("records")
+        if any(answer.get(name, {}).values())
     ]
 
 
@@ -82,13 +82,24 @@ def replica_lines(answer: dict[str, Any]) -> list[str]:
 
 
 def stream_lines(found: Sequence[dict[str, Any]]) -> list[str]:
-    """Say which streams have forked, and which are written off."""
+    """Say which sources are gone, and which streams have forked, vanished or are written off."""
     lines = []
     for source in found:
+        if source.get("state") == GONE and not source.get("swept"):
+            lines.append(
+                f"{source['url']} may still hold visits, and holds record keys back; if it never "
+                f"comes back, `milepost sources abandon {source['url']}` writes it off"
+            )
         for stream in source.get("streams", ()):
             name = f"stream {stream['stream']} of {source.get('region', source['url'])}"
             if stream.get("forked"):
                 lines.append(f"{name}: its file has another history since {stream['forked']}")
+            if stream.get("lag_records") and not stream.get("present", True):
+                lines.append(
+                    f"{name}: no machine has the {stream['lag_records']} records any more that are "
+                    "missing; if no replica brings them, "
+                    f"`milepost sources abandon {stream['stream']}` writes them off"
+                )
             if stream.get("abandoned"):
                 lines.append(
                     f"{name}: {stream['written_off']} records written off at {stream['abandoned']}"
@@ -120,7 +131,8 @@ def sources(ctx: click.Context, *, as_json: bool) -> None:
 def list_sources(ctx: click.Context, *, as_json: bool) -> None:
     """Show every source and how far behind it the aggregator is, the worst first.
 
-    Exits with 1 when one of them fails, cannot be read or is far behind.
+    Exits with 1 when one of them fails, cannot be read, is far behind, or is gone with
+    what it may still hold.
     """
     here: Surroundings = ctx.obj
 
@@ -136,7 +148,7 @@ def list_sources(ctx: click.Context, *, as_json: bool) -> None:
             COLUMNS, [{**one, "news": news(one) or resting(one)} for one in found], "no sources"
         )
         for line in [*stream_lines(found), *sealed_lines(answer), *replica_lines(answer)]:
-            click.echo(line)
+            click.echo(cell(line))
     if any(map(news, found)):
         ctx.exit(BAD_NEWS)
 
@@ -154,13 +166,14 @@ def abandon(here: Surroundings, *, what: str, yes: bool) -> None:
     """Write off what was announced of a stream, or of all of a source's, and will never come.
 
     Shows first how many records that are, and asks. STREAM is an id of 32 hex digits, SOURCE
-    the address of a source that does not answer any more. What comes after all is counted.
+    the address of a source that does not answer any more, and will not be pulled again. What
+    comes of a stream after all is counted.
     """
     place = find(here, Central.AGGREGATOR)
     target = {"stream": what} if STREAM_ID.fullmatch(what) else {"source": what}
     prospect = asyncio.run(ask(place, lambda client: client.get("/v1/sources/abandon", target)))
     for line in prospect_lines(what, prospect):
-        click.echo(line)
+        click.echo(cell(line))
     if not yes:
         click.confirm("Write this off?", abort=True)
     done = asyncio.run(ask(place, lambda client: client.post("/v1/sources/abandon", target)))

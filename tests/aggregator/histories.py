@@ -1,8 +1,9 @@
 """Random histories of edges and an aggregator, told as lists of small steps.
 
-Batches are committed, committed twice after a failure, rolled back and forked;
-answers are cut, repeated and late; streams are copied and retire; the
-aggregator is started again, and restored from its copy.  What is judged is the
+Batches are committed, committed twice after a failure, damaged, rolled back and
+forked; answers are cut, repeated and late; streams are copied, written off and
+retire; machines are lost, and their replicas swept and deleted; the aggregator
+is started again, and restored from its copy.  What is judged is the
 real store, by way of real pulls; what judges is `Model`.
 """
 
@@ -11,27 +12,25 @@ import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-
-import orjson
-from aiohttp import web
 
 from aggregator.pulling.puller import Puller
 from aggregator.pulling.safe import Copy, Safe
 from milepost.batch import Batch
-from milepost.errors import ConflictError
-from milepost.http import json_response, problem_json
 from milepost.vocabulary import BatchId, StreamId
-from milepost.wire import Cursor, PullAnswer, PullRequest, StreamHead, parse_request
-from tests.aggregator.combined_world import Edge, FileOfBatches, World, a_record
+from tests.aggregator.combined_world import FileOfBatches, World, a_record
+from tests.aggregator.histories_machine import Laws, Machine
+from tests.aggregator.histories_store import Depot, sweeper_of
 
 Step = tuple[str, int]
 
 MACHINES = 2
 ALL = 1_000
 HEALING_PULLS = 4
+HEALING_ROUNDS = 4
 HOUR_MS = 3_600_000
+QUIET_MS = 11_000
 
 
 class Model:
@@ -49,101 +48,15 @@ class Model:
         assert Counter(hits) == wanted
 
 
-@dataclass
-class Laws:
-    """What edges and aggregator keep to; the tests break one at a time."""
-
-    a_life_begins_a_stream: bool = True
-    cursors_have_a_chain: bool = True
-    copied_before_acknowledged: bool = True
-
-
-class Machine(Edge):
-    """An edge as the wire shows it, to which everything can happen."""
-
-    def __init__(self, number: int, laws: Laws) -> None:
-        super().__init__(f"r{number}", number)
-        self._laws = laws
-        self.shut: set[StreamId] = set()
-        self.told: list[PullAnswer] = []
-        self.late: PullAnswer | None = None  # an answer that comes instead of the next one
-        self._generation = 0
-        self.begin()
-
-    def begin_life(self) -> None:
-        """Begin anew, in a stream of its own if that law holds."""
-        if self._laws.a_life_begins_a_stream:
-            self.rotate()
-
-    def rotate(self) -> FileOfBatches:
-        """Close all there is, and begin a stream."""
-        self.shut |= {stream.id for stream in self.streams}
-        return self.begin()
-
-    def retire(self) -> list[Batch]:
-        """Forget what may be forgotten; return what was in it."""
-        gone = [stream for stream in self.streams if stream.id in self.acknowledged]
-        self.streams = [stream for stream in self.streams if stream not in gone]
-        return [batch for stream in gone for batch in stream.batches]
-
-    def answer(self, cursors: Mapping[StreamId, Cursor]) -> PullAnswer:
-        """Return what this edge has beyond *cursors*."""
-        found = {stream.id: self._after(stream, cursors) for stream in self.streams}
-        batches = [batch for each in found.values() for batch in each or ()]
-        return PullAnswer(
-            region=self.region,
-            machine=self.region,
-            version="0.1.0",
-            lives=(),
-            streams=tuple(map(self._head, self.streams)),
-            batches=tuple(batches[: self.limit]),
-            forks=tuple(stream for stream, each in found.items() if each is None),
-            unreadable=(),
-            more=len(batches) > self.limit,
-        )
-
-    async def pull(self, request: web.Request) -> web.Response:
-        """Answer `POST /v1/pull`, and hear what may be forgotten."""
-        asked = parse_request(orjson.loads(await request.read()))
-        if asked.generation < self._generation:
-            return problem_json(ConflictError("a newer database reads here"))
-        if asked.generation > self._generation:
-            self._generation, self.acknowledged = asked.generation, set()
-        self._hear(asked)
-        answer, self.late = self.late or self.answer(asked.cursors), None
-        self.told.append(answer)
-        return json_response(answer.to_json())
-
-    def _after(
-        self, stream: FileOfBatches, cursors: Mapping[StreamId, Cursor]
-    ) -> list[Batch] | None:
-        cursor = cursors.get(stream.id)
-        if self._laws.cursors_have_a_chain:
-            return stream.after(cursor)
-        return stream.batches[cursor.seq if cursor else 0 :]
-
-    def _head(self, stream: FileOfBatches) -> StreamHead:
-        return replace(
-            stream.head(),
-            open=stream.id not in self.shut,
-            acknowledged=stream.id in self.acknowledged,
-        )
-
-    def _hear(self, asked: PullRequest) -> None:
-        for stream in self.streams:
-            end = (len(stream.batches), stream.chain)
-            if stream.id in self.shut and asked.acknowledged.get(stream.id) == end:
-                self.acknowledged.add(stream.id)
-
-
 class FileCopy(Copy):
     """A copy of the combined database, as its replica is one."""
 
-    def __init__(self, world: World, model: Model) -> None:
+    def __init__(self, world: World, model: Model, depot: Depot) -> None:
         self.path = world.folder / "copy.db"
         self.counted: set[BatchId] = set()
         self._world = world
         self._model = model
+        self._depot = depot
 
     @property
     def behind(self) -> bool:
@@ -155,6 +68,7 @@ class FileCopy(Copy):
         await self._world.writer.truncate_wal()
         shutil.copy(self._world.path, self.path)
         self.counted = set(self._model.counted)
+        self._depot.base_ms = self._world.clock.moment
 
 
 class History:
@@ -165,9 +79,15 @@ class History:
         self.model = Model()
         self._laws = laws
         self._machines: list[Machine] = []
-        self._copy = FileCopy(world, self.model)
+        self._depot = Depot(world)
+        self._copy = FileCopy(world, self.model, self._depot)
         self._pullers: list[Puller] = []
         self._owed: set[BatchId] = set()  # what nobody but the aggregator has any more
+        self._abandoned: set[StreamId] = set()
+        self._damaged: set[int] = set()  # the identities of batches as they lie in files
+        self._kept: list[Batch] = []  # so that no other batch gets the identity of a damaged one
+        self._delayed = False
+        self._generation = 0
         self._records = 0
 
     async def begin(self) -> None:
@@ -183,29 +103,47 @@ class History:
         copies = self._laws.copied_before_acknowledged
         self.world.safe = Safe(self.world.store, self._copy if copies else None)
         self._pullers = [self.world.puller(machine) for machine in self._machines]
+        self._sweeper = sweeper_of(self.world, self._depot, self._pullers)
+        self._generation = self.world.fence.generation
 
     async def take(self, step: Step) -> None:
         """Let one thing happen, then compare."""
         name, number = step
         await STEPS[name](self, number)
+        await self._check()
+
+    async def _check(self) -> None:
         self.model.check(await self.world.paths())
+        twice = "SELECT count(*) FROM damaged JOIN applied USING (batch)"
+        assert await self.world.one(twice) == 0
+        if not self._delayed:  # an old answer calls safe what the restored have yet to hear of
+            assert self.world.fence.generation == self._generation
 
     async def heal(self) -> None:
         """Let all go well for a while; then nothing that is to be had may be missing."""
         for machine in self._machines:
             machine.limit, machine.late = ALL, None
-        for puller in self._pullers * 3:
+        for _ in range(HEALING_ROUNDS):
             self.world.clock.moment += HOUR_MS  # a file that forks again and again is let rest
-            for _ in range(HEALING_PULLS):
+            for puller in self._pullers * HEALING_PULLS:
                 await puller.step()
-        self.model.check(await self.world.paths())
+            await self._sweeper.step()
+            await self.replicate(0)
+            for number in range(MACHINES):  # what lies behind a file is read when that has gone
+                await self.retire(number)
+        await self._check()
         there = {
             batch.header.batch
             for machine in self._machines
             for stream in machine.streams
             for batch in stream.batches
+            if id(batch) not in self._damaged
         }
-        assert not (self._owed | there) - self.model.counted
+        rows = await self.world.readers.rows("SELECT batch FROM damaged")
+        # Whoever comes first is believed: of two files of a stream, one may be damaged.
+        aside = {BatchId(batch) for (batch,) in rows}
+        assert not (there | self._owed) - self.model.counted - aside
+        assert not (self._depot.batches() | self._depot.deleted) - self.model.counted
 
     def _machine(self, number: int) -> Machine:
         return self._machines[number % MACHINES]
@@ -227,13 +165,21 @@ class History:
 
     async def commit(self, number: int) -> None:
         """Write a batch."""
-        self._add(self._machine(number).streams[-1])
+        machine = self._machine(number)
+        stream = machine.streams[-1]
+        self._ship(machine, stream, self._add(stream))
 
     async def fail(self, number: int) -> None:
         """Have a commit fail that happened all the same: it comes again in a new stream."""
         machine = self._machine(number)
-        batch = self._add(machine.streams[-1])
-        self._add(machine.rotate(), again=batch)
+        stream = machine.streams[-1]
+        batch = self._add(stream)
+        self._ship(machine, stream, batch)
+        stream = machine.rotate()
+        self._ship(machine, stream, self._add(stream, again=batch))
+
+    def _ship(self, machine: Machine, stream: FileOfBatches, batch: Batch) -> None:
+        self._depot.ship(machine.region, stream.id, batch)
 
     async def die(self, number: int) -> None:
         """Start an edge again."""
@@ -247,6 +193,7 @@ class History:
         """Have an old answer come once more."""
         machine = self._machine(number)
         if machine.told:
+            self._delayed = True
             machine.late = machine.told[number // MACHINES % len(machine.told)]
 
     async def pull(self, number: int) -> None:
@@ -266,7 +213,10 @@ class History:
     async def retire(self, number: int) -> None:
         """Have an edge forget what is acknowledged."""
         machine = self._machine(number)
-        self._owed |= {batch.header.batch for batch in machine.retire()}
+        for stream in machine.retire():
+            held = {each.header.batch for each in stream.batches if id(each) not in self._damaged}
+            written_off = stream.id in self._abandoned
+            self._owed |= held & self.model.counted if written_off else held
         if not machine.streams:
             machine.begin()
 
@@ -293,6 +243,39 @@ class History:
         double = FileOfBatches(stream.id, stream.chance, list(stream.batches))
         other.streams.insert(0, double)
         other.shut.add(double.id)
+
+    async def damage(self, number: int) -> None:
+        """Have the disk change a byte in a box."""
+        _, stream = self._stream(number)
+        if stream.batches:
+            at = number // 8 % len(stream.batches)
+            batch = stream.batches[at]
+            stream.batches[at] = replace(batch, records=batch.records[:-1] + b"?")
+            self._damaged.add(id(stream.batches[at]))
+            self._kept.append(stream.batches[at])
+
+    async def lose(self, number: int) -> None:
+        """Lose a machine with its volume; another one takes its place."""
+        machine = self._machine(number)
+        machine.streams.clear()
+        machine.begin()
+
+    async def abandon(self, number: int) -> None:
+        """Write off the rest of a stream."""
+        _, stream = self._stream(number)
+        self._abandoned.add(stream.id)
+        await self.world.store.abandon_stream(stream.id, self.world.clock.now())
+
+    async def sweep(self, number: int) -> None:
+        """Sweep the store, and pull in between, as it goes on all the time."""
+        for _ in range(1 + number % 3):
+            await self._sweeper.step()
+            self.world.clock.moment += QUIET_MS
+            await self.pull_all(0)
+
+    async def wait(self, number: int) -> None:
+        """Let days pass."""
+        self.world.clock.moment += (number % 3 + 1) * 2 * 24 * HOUR_MS
 
     async def restart(self, number: int) -> None:
         """Start the aggregator again."""
@@ -327,6 +310,11 @@ STEPS: Mapping[str, Callable[[History, int], Awaitable[None]]] = {
     "roll back": History.roll_back,
     "fork": History.fork,
     "copy": History.copy,
+    "damage": History.damage,
+    "lose": History.lose,
+    "abandon": History.abandon,
+    "sweep": History.sweep,
+    "wait": History.wait,
     "restart": History.restart,
     "restore": History.restore,
 }

@@ -16,6 +16,7 @@ from aggregator.pulling.puller import Puller
 from aggregator.replicas.access import Access
 from aggregator.replicas.objects import Objects
 from aggregator.replicas.restoring import Restorer
+from aggregator.replicas.rules import CLOCKS_MS
 from aggregator.replicas.store import ReplicaStore
 from aggregator.replicas.sweeping import Sweeper
 from aggregator.replicas.taking import CopyTaker
@@ -27,7 +28,7 @@ from tests.aggregator.combined_world import START, FileOfBatches, World, a_recor
 BINARY = Path(sys.executable).parent / "litestream"
 PUT_STREAM = "INSERT INTO stream VALUES (?, ?, 0, ?, ?, ?, '0.1.0')"
 PUT_BATCH = "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-OLD_MS = START - 60_000
+OLD_MS = START - 2 * CLOCKS_MS
 
 
 def write_stream(

@@ -232,6 +232,7 @@ async def test_a_reader_may_look_and_not_write_off(
         ({"fault": "a gap"}, True, ""),
         ({"present": False}, True, ""),
         ({"behind": False}, False, "nothing to write off"),
+        ({"behind": False, "present": False, "unended": True}, True, ""),
         ({"behind": False, "abandoned_ms": Millis(1)}, True, ""),
     ],
 )
@@ -242,6 +243,7 @@ def test_what_may_be_abandoned(changes: dict[str, Any], *, answers: bool, why: s
         source="u",
         open=True,
         present=True,
+        unended=False,
         fault=None,
         records=3,
         behind=True,

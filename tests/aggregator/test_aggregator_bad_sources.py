@@ -10,9 +10,14 @@ import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from pytest_aiohttp.plugin import AiohttpClient
 
 from aggregator.pulling import puller as puller_module
+from key_server.destruction.guard import NUMBER_MAX
+from milepost.tokens import HITS_READ
+from milepost.vocabulary import Seq
 from tests.aggregator.combined_world import Edge, FileOfBatches, World, a_record
+from tests.aggregator.test_aggregator_set_aside import api
 
 Spoil = Callable[[bytes], bytes]
 
@@ -173,6 +178,28 @@ async def test_a_chain_that_never_holds_is_refused(world: World, bad: BadEdge) -
     stream.batches[:] = written
     await puller.pull()
     assert await _state(world) == (3, 3)
+
+
+async def test_promises_beyond_reason_stop_no_answer(
+    world: World, bad: BadEdge, aiohttp_client: AiohttpClient
+) -> None:
+    """A damaged row may tell of any count, and what is told is summed over all streams."""
+    bad.edge.begin()
+    bad.edge.begin()
+    answer = bad.edge.answer({})
+    most = (1 << 63) - 1
+    heads = (replace(head, last_seq=Seq(most), records=most) for head in answer.streams)
+    bad.edge.fault = replace(answer, streams=tuple(heads), batches=()).to_json()
+    puller = world.puller(bad.edge)
+    await puller.pull()
+    bad.edge.fault = {"detail": "away"}
+    await puller.step()
+    client = await api(world, aiohttp_client, HITS_READ, pullers=[puller])
+    asked = ("sources", "drained?epoch=7", "reconciliation", f"sources/abandon?source={bad.url}")
+    answers = [await client.get(f"/v1/{path}") for path in asked]
+
+    assert [each.status for each in answers] == [200] * 4
+    assert (await answers[1].json())["clicks"] < NUMBER_MAX
 
 
 async def test_the_others_are_unaffected(world: World, bad: BadEdge) -> None:

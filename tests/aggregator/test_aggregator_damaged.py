@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from pytest_aiohttp.plugin import AiohttpClient
 
+from aggregator.pulling.standing import PAUSE_MS_MAX
 from milepost.batch import Batch
 from milepost.tokens import HITS_READ, HITS_WRITE
 from tests.aggregator.combined_world import Edge, FileOfBatches, World, a_record
@@ -57,6 +58,21 @@ async def test_it_is_listed_and_counted(world: World, aiohttp_client: AiohttpCli
     assert batch["reason"] == "batch 2 does not follow the chain"
     assert listed["total"] == sources["set_aside"] == {"batches": 1, "records": 1}
     assert retried == {"opened": 0, "hits": 0, "set_aside": 0, "damaged": 1}
+
+
+async def test_the_batch_of_a_fork_does_not_take_its_place(world: World) -> None:
+    """It has the same number behind the same batch, and is another one: this stays set aside."""
+    edge, stream, written = await an_edge_with_damage(world)
+    await world.puller(edge).pull()
+    other = await world.add_edge()
+    other.streams.append(FileOfBatches(stream.id, stream.chance, stream.batches[:1]))
+    other.streams[0].add(world.epoch, [a_record(9)])
+    puller = world.puller(other)
+    for _ in range(4):
+        await puller.pull()
+
+    assert sorted(await world.paths()) == [f"/spring?n={number}" for number in (0, 2, 9)]
+    assert await world.one(f"SELECT count(*) FROM damaged WHERE batch = {_hex(written)}") == 1
 
 
 async def test_a_good_copy_takes_its_place(world: World) -> None:
@@ -132,3 +148,27 @@ async def test_a_count_beyond_reason_breaks_no_sum(world: World) -> None:
 
 def _hex(batch: Batch) -> str:
     return f"x'{batch.header.batch.hex()}'"
+
+
+async def test_a_batch_of_another_history_does_not_take_its_place(world: World) -> None:
+    """It follows the same batch, and is another: what is set aside stays, until it comes whole."""
+    edge = await world.add_edge()
+    stream = edge.begin()
+    for number in range(3):
+        stream.add(world.epoch, [a_record(number)])
+    whole = list(stream.batches)
+    stream.batches[1] = replace(whole[1], records=b"damaged")
+    puller = world.puller(edge)
+    await puller.pull()
+    stream.batches[:] = whole[:1]
+    stream.add(world.epoch, [a_record(9)])
+    for _ in range(3):
+        await puller.pull()
+    kept = await world.one("SELECT count(*) FROM damaged")
+    stream.batches[:] = whole
+    world.clock.moment += PAUSE_MS_MAX
+    for _ in range(3):
+        await puller.pull()
+
+    assert (kept, await world.one("SELECT count(*) FROM damaged")) == (1, 0)
+    assert sorted(await world.paths()) == [f"/spring?n={number}" for number in (0, 1, 2, 9)]

@@ -23,7 +23,8 @@ from aggregator.discovery.rules import (
 )
 from aggregator.discovery.sources import Sources
 from milepost.errors import UnavailableError
-from tests.aggregator.combined_world import World, a_record
+from milepost.vocabulary import Millis
+from tests.aggregator.combined_world import START, World, a_record
 from tests.aggregator.dns_world import FAULTS, Dnsmasq, FaultyDns, Platform, needs_dnsmasq
 
 A, B, C = "127.0.0.2", "127.0.0.3", "127.0.0.4"
@@ -110,7 +111,9 @@ async def test_machines_come_go_and_come_back(dnsmasq: Dnsmasq, platform: Platfo
     dnsmasq.tell({"m1": A}, others={"k1": C})
     keeper = await platform.keeper(dnsmasq.server)
     platform.run()
+    assert platform.sources.lacks(Millis(START))
     await keeper.step()
+    assert not platform.sources.lacks(Millis(START))
     assert urls(platform.sources) == [platform.url("m1")]
     assert await platform.paths(1) == ["/spring?n=1"]
 
@@ -190,6 +193,7 @@ async def test_a_dns_that_fails_changes_nothing(
 
     assert sorted(urls(platform.sources)) == sorted([edge.url, known])
     assert (platform.sources.discovery or "").endswith(reason)
+    assert platform.sources.lacks(Millis(START))
     assert faulty.asked > ROUNDS_ABSENT
     assert (faulty.answered > 0) is (fault != "silence")
 
@@ -251,6 +255,7 @@ async def test_no_more_sources_are_taken_in_than_there_is_room_for(
 
     assert urls(platform.sources) == [platform.url("m1"), platform.url("m2")]
     assert platform.sources.discovery == "1 machines are not pulled: at most 2 sources are"
+    assert platform.sources.lacks(Millis(START))
 
 
 @needs_dnsmasq

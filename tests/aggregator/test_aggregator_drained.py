@@ -12,6 +12,7 @@ from aggregator.discovery.sources import Sources
 from aggregator.opening.batches import RecordKey
 from aggregator.pulling.puller import Puller
 from aggregator.reconciling.reckoner import Reckoner
+from aggregator.replicas.sweeping import Sweeper
 from milepost.sqlite import Connection
 from milepost.tokens import DRAINED, HITS_READ, PULL, Principal, TokenBook, token_hash
 from milepost.vocabulary import Epoch, Millis
@@ -22,7 +23,11 @@ SCOPES = {"keys": DRAINED, "reader": HITS_READ, "other": PULL}
 
 
 async def api(
-    world: World, aiohttp_client: AiohttpClient, *pullers: Puller
+    world: World,
+    aiohttp_client: AiohttpClient,
+    *pullers: Puller,
+    sources: Sources | None = None,
+    sweeper: Sweeper | None = None,
 ) -> TestClient[Any, Any]:
     """Return a client of the aggregator that pulls with *pullers*."""
     book = TokenBook(
@@ -33,10 +38,11 @@ async def api(
         readers=world.readers,
         store=world.store,
         keyring=world.keyring,
-        sources=Sources(pullers),
+        sources=Sources(pullers) if sources is None else sources,
         reckoner=Reckoner(world.readers),
         clock=world.clock,
         entropy=Random(5).randbytes,
+        sweeper=sweeper,
     )
     client: TestClient[Any, Any] = await aiohttp_client(app)
     return client

@@ -10,10 +10,11 @@ import pytest
 from aggregator.fencing.fence import Fence
 from aggregator.fencing.mark import mark_path, read_mark
 from aggregator.fencing.rules import Held, Mark, next_generation, why_new
+from aggregator.pulling.standing import PAUSE_MS_MAX
 from milepost.database import Readers, Writer, open_database
 from milepost.errors import ConfigError
 from milepost.vocabulary import Generation, Millis
-from tests.aggregator.combined_world import START, Edge, World, a_record
+from tests.aggregator.combined_world import START, Edge, FileOfBatches, World, a_record
 
 MARK = Mark(generation=Generation(5), machine="here", file=77, applied=10)
 HELD = Held(generation=Generation(5), applied=10)
@@ -168,9 +169,107 @@ async def test_an_acknowledged_end_that_is_known_is_no_news(world: World) -> Non
     assert world.fence.generation == Generation(START)
 
 
-async def _pull_one(world: World) -> Edge:
+async def test_two_older_copies_of_a_stream_raise_it_never(world: World) -> None:
+    """They take each other's place beside the cursor, again and again; nothing is forgotten."""
+    whole = await _pull_one(world, 3)
+    edges = [await _copy_of(world, whole, left) for left in (1, 2)]
+    pullers = [world.puller(edge) for edge in edges]
+
+    for _ in range(8):
+        for edge, puller in zip(edges, pullers, strict=True):
+            world.clock.moment += PAUSE_MS_MAX
+            for _ in range(4):
+                await puller.pull()
+                _hear(edge)
+            assert edge.acknowledged
+
+    assert await world.one("SELECT forks FROM stream") > len(edges)
+    assert world.fence.generation == Generation(START)
+
+
+async def test_a_longer_copy_of_what_was_acknowledged_raises_it_never(world: World) -> None:
+    """The cursor goes on in another file; the end of the first one is still known."""
+    short = await _pull_one(world, 2)
+    short.closed = True
+    first = world.puller(short)
+    await first.pull()
+    _hear(short)
+    longer = await _copy_of(world, short, 2)
+    longer.streams[0].add(world.epoch, [a_record(9)])
+    await world.puller(longer).pull()
+    world.clock.moment += 60_000
+
+    await first.pull()
+
+    assert await world.one("SELECT seq FROM stream") == 3
+    assert world.fence.generation == Generation(START)
+
+
+async def test_what_was_written_off_is_no_end_that_was_known(world: World) -> None:
+    """Its file is not named in each answer, since others have their turns; that says nothing."""
+    edge = await _pull_one(world, 1)
+    stream, puller = edge.streams[0], world.puller(edge)
+    stream.add(world.epoch, [a_record(2)])
+    edge.closed = True
+    edge.limit = 0
+    silent = replace(edge.answer({}), batches=())
+    named = replace(silent, unreadable=(f"{stream.id.hex()}.db",)).to_json()
+    edge.fault = named
+    await puller.pull()
+    await world.store.abandon_stream(stream.id, world.clock.now())
+    await puller.pull()
+    _hear(edge)
+    assert edge.acknowledged
+    world.clock.moment += 60_000
+
+    for told in (edge.answer({}).to_json(), named, edge.answer({}).to_json()):
+        for _ in range(2):
+            edge.fault = told
+            await puller.pull()
+
+    assert world.fence.generation == Generation(START)
+
+
+async def test_a_branch_that_was_acknowledged_and_is_new_is_told(world: World) -> None:
+    """The database is older than the branch: its cursor is beyond it, and knows nothing of it."""
+    edge = await _pull_one(world, 3)
+    stream = edge.streams[0]
+    del stream.batches[1:]
+    stream.add(world.epoch, [a_record(9)])
+    edge.closed, edge.acknowledged = True, {stream.id}
+    world.clock.moment += 60_000
+    puller = world.puller(edge)
+
+    await puller.pull()
+    assert world.fence.generation == Generation(START)
+    await puller.pull()
+
+    assert world.fence.generation == Generation(world.clock.moment)
+
+
+async def _copy_of(world: World, edge: Edge, left: int) -> Edge:
+    """Return a machine that has the first *left* batches of that edge's stream."""
+    copy = await world.add_edge()
+    stream = edge.streams[0]
+    copy.streams.append(FileOfBatches(stream.id, Random(8), stream.batches[:left]))
+    copy.closed = True
+    return copy
+
+
+def _hear(edge: Edge) -> None:
+    """Keep what was acknowledged to the end."""
+    safe = edge.asked[-1].acknowledged
+    heads = [stream.head() for stream in edge.streams]
+    edge.acknowledged |= {
+        head.id for head in heads if safe.get(head.id) == (head.last_seq, head.last_chain)
+    }
+
+
+async def _pull_one(world: World, batches: int = 1) -> Edge:
     edge = await world.add_edge()
-    edge.begin().add(world.epoch, [a_record(1)])
+    stream = edge.begin()
+    for number in range(batches):
+        stream.add(world.epoch, [a_record(1 + number)])
     await world.puller(edge).pull()
     return edge
 

@@ -18,6 +18,7 @@ from aggregator.hashes.judging import (
     fitting,
     judge,
 )
+from aggregator.hashes.store import USABLE
 from milepost.batch import Batch
 from milepost.errors import RejectedError
 from milepost.hashing import ITEM_BYTES_MAX, Fault, Hashes, Item, Unanswered, parse_hashes
@@ -130,6 +131,34 @@ async def test_a_key_server_that_is_down_costs_time_alone(world: World) -> None:
     assert min(pauses) >= 1.0
     assert set((await visitors(world)).values()) == {hashed(world, HOME)}
     assert await boxes(world) == 0
+
+
+async def test_after_an_outage_the_oldest_epoch_comes_first(world: World) -> None:
+    """Whatever its batches are called, and whenever they came: its salt dies first."""
+    stream = await a_stream(world)
+    for number in range(12):
+        epoch = world.keys.epochs[8 if number < 6 else 7]
+        name = BatchId(bytes([number]) * 16)
+        record = a_record(number, visitor=None)
+        stream.add(epoch, [record], addresses={0: HOME}, batch=name)
+    await pull(world)
+    world.keys.down = True
+    for _ in range(12):  # calls become smaller, until some boxes have had one of their own
+        await world.asker.step()
+    world.keys.down = False
+    world.keys.hash_calls.clear()
+    world.clock.moment += 5_000
+    for _ in range(6):
+        await world.asker.step()
+
+    order = [batch[0] for batches in world.keys.hash_calls for batch in batches]
+    assert order == [6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5]
+    assert await boxes(world) == 0
+    plan = await world.readers.rows(f"EXPLAIN QUERY PLAN {USABLE}", (7, b"", 10))
+    assert "COVERING INDEX address_box_by_epoch ((epoch,batch)>" in str(
+        [tuple(row) for row in plan]
+    )
+    assert "TEMP B-TREE" not in str([tuple(row) for row in plan])
 
 
 async def test_a_box_that_no_call_survives_holds_up_no_other(world: World) -> None:

@@ -31,7 +31,8 @@ from milepost.errors import UnavailableError
 from milepost.sqlite import Connection
 from milepost.vocabulary import BatchId, StreamId
 from milepost.wire import Cursor, PullAnswer
-from tests.aggregator.histories import NAMES, Laws, Step, live_through
+from tests.aggregator.histories import NAMES, Step, live_through
+from tests.aggregator.histories_machine import Laws
 
 STEPS_MAX, NUMBER_MAX = 40, 63
 SEEDS_MAX = 300
@@ -138,7 +139,7 @@ def no_ids(patch: Patch) -> Laws:
 
 
 # What brings a batch a second time by itself: without it only the broken law is left to do so.
-TWICE = frozenset({"fail", "copy", "fork", "roll back", "restore"})
+TWICE = frozenset({"fail", "copy", "fork", "roll back", "restore", "damage", "sweep"})
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from aggregator.replicas.access import Access
 from aggregator.replicas.names import Name
 from aggregator.replicas.rules import (
+    CLOCKS_MS,
     MARGIN_MS,
     RESTORABLE_MS,
     SILENT_MS,
@@ -43,6 +44,7 @@ SHORT = replace(ABSENT, open=False, seq=Seq(4))
 DONE = replace(ABSENT, open=False)
 STILL_THERE = replace(DONE, present=True)
 FORKED = replace(DONE, fault="forked")
+ROLLED_BACK = replace(DONE, rolled_back=True)
 ABANDONED = replace(SHORT, abandoned_ms=SEEN)
 COPIED = replace(DONE, source="replica:dfw/m1", announced=False)
 SWEPT = replace(SHORT, swept_ms=SEEN)
@@ -58,11 +60,14 @@ SWEPT = replace(SHORT, swept_ms=SEEN)
         (REFUSED, [ANSWERING], Verdict.READ),
         (ABSENT, [ANSWERING], Verdict.SWEEP),
         (SHORT, [ANSWERING], Verdict.SWEEP),
-        (DONE, [ANSWERING], Verdict.RETIRED),
+        (DONE, [ANSWERING], Verdict.SWEEP),
         (FORKED, [ANSWERING], Verdict.SWEEP),
-        (ABANDONED, [ANSWERING], Verdict.RETIRED),
+        (ROLLED_BACK, [ANSWERING], Verdict.SWEEP),
+        (replace(ROLLED_BACK, present=True), [ANSWERING], Verdict.READ),
+        (ROLLED_BACK, [SILENT], Verdict.READ),
+        (ABANDONED, [ANSWERING], Verdict.SWEEP),
         (ABSENT, [RENAMED], Verdict.SWEEP),
-        (DONE, [RENAMED], Verdict.RETIRED),
+        (DONE, [RENAMED], Verdict.SWEEP),
         (COPIED, [ANSWERING], Verdict.SWEEP),
         (COPIED, [SILENT], Verdict.READ),
         (COPIED, [], Verdict.SWEEP),
@@ -80,7 +85,7 @@ SWEPT = replace(SHORT, swept_ms=SEEN)
         # Gone.
         (None, [GONE], Verdict.SWEEP),
         (PULLED, [GONE], Verdict.SWEEP),
-        (STILL_THERE, [GONE], Verdict.RETIRED),
+        (STILL_THERE, [GONE], Verdict.SWEEP),
         (None, [GONE, NAMELESS], Verdict.SWEEP),
         # A machine of which nobody has heard.
         (None, [], Verdict.SWEEP),
@@ -99,6 +104,28 @@ def test_what_is_done_about_a_replica(
     assert judge(NAME, SEEN, stored, sources) is verdict
 
 
+@pytest.mark.parametrize(
+    ("stored", "verdict"),
+    [
+        (DONE, Verdict.RETIRED),
+        (ABANDONED, Verdict.RETIRED),
+        (None, Verdict.SWEEP),
+        (SHORT, Verdict.SWEEP),
+        (FORKED, Verdict.SWEEP),
+        (ROLLED_BACK, Verdict.SWEEP),
+        (COPIED, Verdict.SWEEP),
+        (STILL_THERE, Verdict.LEAVE),
+    ],
+)
+def test_what_cannot_be_read_may_go_if_nothing_of_it_is_missing(
+    stored: Stored | None, verdict: Verdict
+) -> None:
+    """As far as anybody knows, or because it was written off."""
+    assert judge(NAME, SEEN, stored, [ANSWERING], given_up=True) is verdict
+    if verdict is not Verdict.LEAVE:
+        assert judge(NAME, SEEN, stored, [], given_up=True) is verdict
+
+
 def test_a_machine_that_is_both_here_and_elsewhere_is_believed_here() -> None:
     """An older address of a machine that answers under a new one says nothing."""
     older = replace(GONE, url="http://old")
@@ -109,23 +136,29 @@ def test_a_machine_that_is_both_here_and_elsewhere_is_believed_here() -> None:
 RETIRED = Millis(10**12)
 
 
+SWEPT_MS = Millis(RETIRED - 60_000)
+OLD = SWEPT_MS - CLOCKS_MS
+
+
 @pytest.mark.parametrize(
-    ("newest", "base", "goes"),
+    ("swept", "newest", "base", "goes"),
     [
-        (RETIRED, RETIRED + MARGIN_MS + 1, True),
-        (RETIRED, RETIRED + MARGIN_MS, False),  # a restore could begin before it had retired
-        (RETIRED, RETIRED - 1, False),
-        (RETIRED, None, False),  # nobody knows how far back a restore reaches
-        (RETIRED + MARGIN_MS + 1, RETIRED + 2 * MARGIN_MS, False),  # somebody writes it still
+        (SWEPT_MS, OLD, RETIRED + MARGIN_MS + 1, True),
+        (SWEPT_MS, OLD, RETIRED + MARGIN_MS, False),  # a restore could begin before it had retired
+        (SWEPT_MS, OLD, RETIRED - 1, False),
+        (SWEPT_MS, OLD, None, False),  # nobody knows how far back a restore reaches
+        (SWEPT_MS, OLD + 1, RETIRED + 2 * MARGIN_MS, False),  # perhaps written after it was read
+        (None, RETIRED + MARGIN_MS, RETIRED + MARGIN_MS + 1, True),  # it could not be read
+        (None, RETIRED + MARGIN_MS + 1, RETIRED + 2 * MARGIN_MS, False),  # somebody writes it still
     ],
 )
 def test_a_replica_goes_when_the_store_bears_it_out(
-    newest: int, base: int | None, *, goes: bool
+    swept: Millis | None, newest: int, base: int | None, *, goes: bool
 ) -> None:
     """Age alone deletes nothing."""
     oldest = None if base is None else Millis(base)
 
-    assert may_go(RETIRED, Millis(newest), oldest) is goes
+    assert may_go(RETIRED, swept, Millis(newest), oldest) is goes
 
 
 def test_a_replica_stays_for_as_long_as_litestream_keeps_snapshots() -> None:

@@ -86,3 +86,11 @@ async def test_a_range_is_passed_on(run: Run, answers: Answers) -> None:
     ((_, asked, token, _),) = answers.asked
     assert token == "read-token"
     assert asked.partition("?")[2] == "region=dfw&start=1&end=2&limit=5"
+
+
+async def test_no_terminal_obeys_what_a_machine_is_called(run: Run, answers: Answers) -> None:
+    """A span names it."""
+    (span,) = ALARM["spans"]
+    answers.told["GET /v1/reconciliation"] = {**ALARM, "spans": [{**span, "machine": "\x1b[2J"}]}
+
+    assert "(machine \\x1b[2J)" in (await run("reconcile")).stdout

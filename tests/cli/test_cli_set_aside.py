@@ -51,3 +51,10 @@ async def test_a_retry_says_what_came_of_it(run: Run, answers: Answers) -> None:
     assert "2 batches opened, 7 hits; 1 batches stay set aside" in some.stdout
     assert json.loads(none.stdout) == {"opened": 1, "hits": 3, "set_aside": 0}
     assert {token for _, _, token, _ in answers.asked} == {"operator-token"}
+
+
+async def test_a_damaged_batch_says_what_helps(run: Run, answers: Answers) -> None:
+    """No retry does."""
+    answers.told["GET /v1/set-aside"] = LISTED | {"batches": [{**BATCH, "damaged": True}]}
+
+    assert "damaged: not as it was written" in (await run("set-aside", "ls")).stdout

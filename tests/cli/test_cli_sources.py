@@ -87,3 +87,37 @@ async def test_forks_and_what_is_written_off_stand_below_the_table(
     ]
     still = [{**streams[1], "abandoned": None}]
     assert news({**source, "streams": still}) == "cannot read bb.db; stream bb: a gap"
+
+
+async def test_what_is_not_to_be_had_says_what_to_do(run: Run, answers: Answers) -> None:
+    """A source that is gone, and a stream that no machine has any more."""
+    source = {"url": "u", "region": "dfw", "state": "gone", "last_success": "…"}
+    vanished = {"stream": "aa", "present": False, "lag_records": 3}
+    behind = {"stream": "bb", "present": True, "lag_records": 3}
+    answers.told["GET /v1/sources"] = {
+        "sources": [{**source, "streams": [vanished, behind]}],
+        "set_aside": {"batches": 1, "records": 0},
+    }
+
+    done = await run("sources")
+
+    assert done.exit_code == 1
+    assert "`milepost sources abandon u` writes it off" in done.stdout
+    assert "stream aa of dfw: no machine has the 3 records any more" in done.stdout
+    assert "`milepost sources abandon aa`" in done.stdout
+    assert "abandon bb" not in done.stdout
+    assert "1 batches (0 records) set aside" in done.stdout
+
+
+async def test_no_terminal_obeys_what_a_source_says(run: Run, answers: Answers) -> None:
+    """Also below the table, and in a reason for what would be written off."""
+    answers.told["GET /v1/sources"] = {
+        "sources": [{"url": "u", "region": "\x1b[2J", "streams": [{"stream": "aa", "forked": "x"}]}]
+    }
+    (stream,) = LOST["streams"]
+    answers.told[f"GET {ABANDON}"] = {**LOST, "streams": [{**stream, "fault": "\x1b[2J"}]}
+
+    done = await run("sources"), await run("sources", "abandon", STREAM)
+
+    assert ["\x1b" in each.stdout for each in done] == [False, False]
+    assert [each.stdout.count("\\x1b[2J") for each in done] == [2, 1]

@@ -297,6 +297,35 @@ async def test_a_meter_goes_when_the_last_of_it_is_known_elsewhere(
     assert names(tmp_path) == ["readers.json"]
 
 
+@pytest.mark.parametrize("at", ["forget", "contents"])
+async def test_an_acknowledgement_that_is_void_by_now_retires_nothing(
+    make_edge: MakeEdge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """A restored aggregator may ask in the very moment in which files are about to go."""
+    edge = await an_edge_with(make_edge, 2)
+    bare = make_edge()
+    await edge.journal.close()
+    edge.end_life()
+    bare.end_life()
+    (head,) = (await edge.pull()).streams
+    end = {head.id: Cursor(head.last_seq, head.last_chain)}
+    await edge.pull(acknowledged=end, ended=frozenset({bare.life.id}))
+    kept = {edge.shelf.path_of(head.id).name, bare.meter.path.name}
+    act = getattr(edge.shelf, at)
+
+    async def act_meanwhile(*given: Path) -> object:
+        found = await act(*given)
+        monkeypatch.undo()
+        await edge.pull(generation=2)
+        return found
+
+    monkeypatch.setattr(edge.shelf, at, act_meanwhile)
+    later = At(time.time_ns() // 1_000_000 + 10_000)
+    await Retirement(edge.shelf, later, keep_ms=5_000).step()
+
+    assert kept <= set(names(tmp_path))
+
+
 async def test_a_new_generation_has_everything_acknowledged_again(
     make_edge: MakeEdge, tmp_path: Path
 ) -> None:

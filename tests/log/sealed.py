@@ -19,7 +19,7 @@ MASTER_KEY = bytes.fromhex("11" * 32)
 IN_A_STREAM = "SELECT epoch, records, addresses FROM batch"
 IN_COMBINED = """
     SELECT epoch, records, x'' FROM sealed
-    UNION ALL SELECT epoch, x'', addresses FROM address_box JOIN applied USING (batch)
+    UNION ALL SELECT applied.epoch, x'', addresses FROM address_box JOIN applied USING (batch)
 """
 WRAPPED = "SELECT number, record_secret, address_secret, salt FROM epoch"
 
