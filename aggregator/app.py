@@ -56,7 +56,7 @@ def unready(keyring: Keyring, sources: Sources) -> Reasons:
     reasons = {
         each.url: each.last_error or "has not answered since the start"
         for each in sources
-        if each.last_success is None or each.superseded
+        if each.superseded or (each.last_success is None and each.url not in sources.abandoned)
     }
     if not sources:
         reasons["sources"] = sources.discovery or "no source is known yet"

@@ -1,4 +1,4 @@
-"""Keeping the sources: who is found is pulled, who is gone or written off no more.
+"""Keeping the sources: who is found is pulled, who is gone no more.
 
 What holds after each step of a round:
 1. looked: nothing has changed, and if it failed nothing will;
@@ -59,22 +59,24 @@ class Keeper:
             sources.looked_ms = Millis(0)
 
     async def begin(self) -> None:
-        """Pull who is listed, and whoever was known when the process ended."""
+        """Pull who is listed, and whoever was known when the process ended.
+
+        Also who was written off, as long as it is named: should it answer after all, what it
+        has counts, and it is not written off any more.
+        """
         stored = await self._store.all()
         known = [url for url, row in stored.items() if not row.gone and not row.abandoned]
         if self._finder is None:  # then the list is all there is
             await self._store.leave(dict.fromkeys(set(known) - self._listed), self._clock.now())
             known = []
         await self._store.know(self._listed, self._clock.now())
-        abandoned = {url for url, row in stored.items() if row.abandoned}
-        self._start(url for url in [*self._order, *known] if url not in abandoned)
+        self._start([*self._order, *known])
         await self._count()
 
     async def step(self) -> float:
         """Go one round; return in how many seconds to go the next."""
         try:
             await self._look()
-            await self._drop_abandoned()
             await self._note()
             await self._count()
         except ServiceError as error:
@@ -118,8 +120,6 @@ class Keeper:
         fresh = sorted(url for url in found.urls if url not in self._sources)
         if not fresh:
             return 0
-        stored = await self._store.all()
-        fresh = [url for url in fresh if url not in stored or not stored[url].abandoned]
         taken = fresh[: max(0, SOURCES_MAX - len(self._sources))]
         await self._store.know(taken, self._clock.now())
         self._start(taken)
@@ -136,12 +136,6 @@ class Keeper:
             log.warning("source.gone", source=url)
             self._stop(url)
 
-    async def _drop_abandoned(self) -> None:
-        for url, row in (await self._store.all()).items():
-            if row.abandoned and url in self._sources:
-                log.warning("source.abandoned", source=url)
-                self._stop(url)
-
     async def _note(self) -> None:
         """Store up to when each source has answered, now and then."""
         asked = {
@@ -153,10 +147,14 @@ class Keeper:
         self._noted |= asked
 
     async def _count(self) -> None:
-        rows = (await self._store.all()).values()
-        abandoned = sum(row.abandoned for row in rows)
-        metrics.SOURCES.labels("known").set(len(self._sources))
-        metrics.SOURCES.labels("abandoned").set(abandoned)
+        stored = await self._store.all()
+        rows = stored.values()
+        abandoned = frozenset(url for url, row in stored.items() if row.abandoned)
+        self._sources.abandoned = abandoned
+        metrics.SOURCES.labels("known").set(
+            sum(each.url not in abandoned for each in self._sources)
+        )
+        metrics.SOURCES.labels("abandoned").set(len(abandoned))
         metrics.SOURCES.labels("gone").set(sum(row.gone and not row.abandoned for row in rows))
 
     def _start(self, urls: Iterable[str]) -> None:

@@ -16,6 +16,7 @@ class Sources:
         self.discovery: str | None = None  # why the last look for sources failed; None: it did not
         # When the last look began that found everybody; None: nobody is looked for.
         self.looked_ms: Millis | None = None
+        self.abandoned: frozenset[str] = frozenset()  # who was written off by hand
         self._pullers = {puller.url: puller for puller in pullers}
 
     def __iter__(self) -> Iterator[Puller]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.app import unready
 from aggregator.discovery import keeper as keeper_module
 from aggregator.discovery import names as names_module
 from aggregator.discovery.finding import Finder, Where
@@ -209,25 +210,22 @@ async def test_every_wait_for_a_dns_is_bounded(stack: AsyncExitStack) -> None:
         await names.addresses("x" * 64 + ".internal")
 
 
-@needs_dnsmasq
-async def test_who_was_written_off_is_never_pulled_again(
-    dnsmasq: Dnsmasq, platform: Platform
-) -> None:
-    """Neither from the next round on, nor when it is found again, nor after a restart."""
-    dnsmasq.tell({"m1": A, "m2": B})
-    keeper = await platform.keeper(dnsmasq.server)
-    await keeper.step()
-    sql = "UPDATE source SET abandoned_ms = 1 WHERE url = ?"
-    await platform.world.writer.transact(lambda db: db.execute(sql, (platform.url("m1"),)).rowcount)
-    await keeper.step()
-    first = urls(platform.sources)
-    await keeper.step()
-    again = urls(platform.sources)
+async def test_who_was_written_off_counts_again_when_it_answers(platform: Platform) -> None:
+    """It is asked for as long as it is named; until it answers, nothing waits for it."""
+    edge = await platform.world.add_edge()
+    sql = "UPDATE source SET abandoned_ms = 1"
+    await platform.keeper(None, edge.url)
+    await platform.world.writer.transact(lambda db: db.execute(sql).rowcount)
     platform.sources = Sources()
-    restarted = await platform.keeper(dnsmasq.server, platform.url("m1"))
-    await restarted.step()
 
-    assert first == again == urls(platform.sources) == [platform.url("m2")]
+    await platform.keeper(None, edge.url)
+
+    assert edge.url not in unready(platform.world.keyring, platform.sources)
+    edge.begin().add(platform.world.epoch, [a_record(1)])
+    for puller in platform.sources:
+        await puller.step()
+    assert await platform.world.paths() == ["/spring?n=1"]
+    assert await platform.world.one("SELECT abandoned_ms FROM source") is None
 
 
 async def test_who_is_taken_off_the_list_is_gone_at_the_next_start(platform: Platform) -> None:
