@@ -133,7 +133,7 @@ class Store:
     async def applied(self, batches: Iterable[BatchId]) -> frozenset[BatchId]:
         """Return which of *batches* were applied."""
         return sealed.batches_from(
-            await self._readers.rows(sealed.APPLIED, (sealed.hex_list(batches),))
+            await self._readers.rows(sealed.APPLIED, (pulled.hex_list(batches),))
         )
 
     async def settle(self, outcomes: Sequence[Outcome]) -> Counter[str]:

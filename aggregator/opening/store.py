@@ -154,11 +154,6 @@ def batches_from(rows: Iterable[Any]) -> frozenset[BatchId]:
     return frozenset(BatchId(batch) for (batch,) in rows)
 
 
-def hex_list(batches: Iterable[BatchId]) -> str:
-    """Write ids so that one bound value holds them all."""
-    return orjson.dumps([batch.hex() for batch in batches]).decode()
-
-
 def batch_from(row: Any) -> Batch:
     """Read a row of a sealed batch."""
     *columns, records = row

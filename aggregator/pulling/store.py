@@ -350,9 +350,9 @@ def lives_from(rows: Iterable[Any]) -> frozenset[LifeId]:
     return frozenset(LifeId(life) for (life,) in rows)
 
 
-def hex_list(streams: Iterable[StreamId]) -> str:
+def hex_list(ids: Iterable[bytes]) -> str:
     """Write ids so that one bound value holds them all."""
-    return _hexes(stream.hex() for stream in streams)
+    return _hexes(each.hex() for each in ids)
 
 
 def _hexes(texts: Iterable[str]) -> str:
