@@ -83,7 +83,7 @@ CHANGE = object_of(
         },
     }
 )
-HOST_COUNT = object_of({"host": TEXT, "links": INTEGER, "enabled": INTEGER})
+HOST_COUNT = object_of({"host": TEXT, "links": INTEGER})
 READY = object_of(
     {
         "ready": {"type": "boolean"},

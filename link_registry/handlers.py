@@ -127,10 +127,7 @@ class Links:
         """Answer with one page of hosts."""
         limit, place = limit_of(request.query), place_of(request.query, HOSTS, (str,))
         found = await self._listing.hosts(str(place[0]) if place else "", limit + 1)
-        hosts = [
-            {"host": host, "links": links, "enabled": enabled}
-            for host, links, enabled in found[:limit]
-        ]
+        hosts = [{"host": host, "links": links} for host, links in found[:limit]]
         following = cursor_of((found[limit - 1][0],), HOSTS) if len(found) > limit else None
         return json_response({"hosts": hosts, "next": following})
 

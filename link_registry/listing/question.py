@@ -54,6 +54,11 @@ class Question:
         """Return the question in words that are another's if and only if it is another."""
         return repr([getattr(self, each.name) for each in fields(self)])
 
+    def reads_all(self) -> bool:
+        """Tell whether it sorts out links that only reading them tells from others."""
+        asked = (self.enabled, self.expired, self.pattern, self.search)
+        return bool(self.tags) or any(each is not None for each in asked)
+
     def place_kinds(self) -> tuple[type, type]:
         """Return the types of the place at which a page of it ends."""
         return SORTS[self.sort], str
