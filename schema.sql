@@ -159,7 +159,27 @@ CREATE TABLE link (
     version     INTEGER NOT NULL,  -- 1, and one more with each change
     created_ms  INTEGER NOT NULL,
     updated_ms  INTEGER NOT NULL,
+    -- What follows stays in the registry: no edge hears of it.
+    leads_to    TEXT    NOT NULL,  -- host of the destination as it is compared, with its port
+    tags        TEXT    NOT NULL,  -- JSON list; no tag has a character that JSON escapes
+    note        TEXT,              -- NULL: none
+    click_limit INTEGER,           -- NULL: none
     UNIQUE (host, path)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX link_path ON link (path);
+CREATE INDEX link_leads_to ON link (leads_to);
+CREATE INDEX link_created ON link (created_ms);
+
+-- What people did to a link, for as long as there is this database: also when it is deleted.
+CREATE TABLE history (
+    link       TEXT    NOT NULL,
+    version    INTEGER NOT NULL,   -- that the link had afterwards; a deletion counts as one
+    action     TEXT    NOT NULL CHECK (action IN ('create', 'update', 'delete')),
+    at_ms      INTEGER NOT NULL,
+    who        TEXT    NOT NULL,   -- name of the token that made the change
+    fields     TEXT    NOT NULL,   -- JSON: [{"field", "before", "after"}]
+    PRIMARY KEY (link, version)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE change (           -- never updated; the newest row is never deleted

@@ -32,7 +32,16 @@ async def main(config: Config) -> None:
         )
         vitals = Vitals(store)
         await vitals.look()
-        app = registry_app(store, news, vitals, tokens=tokens, clock=clock, entropy=system_entropy)
+        app = registry_app(
+            store,
+            news,
+            vitals,
+            tokens=tokens,
+            clock=clock,
+            entropy=system_entropy,
+            policy=config.policy,
+            origins=config.origins,
+        )
         await listen(stack, app, config.private)
         loops = [repeat(clock, LOOK_SECONDS, "vitals", vitals.look)]
         if config.replicated:

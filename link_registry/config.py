@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from link_registry.own_hosts import OwnHosts
+from link_registry.policy import Policy
 from milepost.config import EnvReader, Listener
+from milepost.links import WEB_SCHEMES, can_be_scheme
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +20,8 @@ class Config:
     tokens_file: Path
     litestream_socket: str  # empty, together with the next: nothing is replicated
     replica_url: str
+    policy: Policy
+    origins: frozenset[str]
 
     @property
     def database(self) -> Path:
@@ -39,4 +44,25 @@ class Config:
                 tokens_file=read.path("TOKENS_FILE"),
                 litestream_socket=socket,
                 replica_url=replica_url,
+                policy=Policy(schemes=_schemes(read), own=_own_hosts(read)),
+                origins=read.origins("CORS_ORIGINS"),
             )
+
+
+def _parts(read: EnvReader, name: str) -> list[str]:
+    return [part.strip() for part in read.text(name).split(",") if part.strip()]
+
+
+def _schemes(read: EnvReader) -> frozenset[str]:
+    schemes = frozenset(part.lower() for part in _parts(read, "LINK_SCHEMES"))
+    for scheme in sorted(schemes):
+        if not can_be_scheme(scheme):
+            read.fault("LINK_SCHEMES", f"want schemes of apps such as myapp,tel, got {scheme!r}")
+    return schemes | WEB_SCHEMES
+
+
+def _own_hosts(read: EnvReader) -> OwnHosts:
+    hosts, faults = OwnHosts.read(_parts(read, "OWN_HOSTS"))
+    if faults:
+        read.fault("OWN_HOSTS", f"want host, host:port or *.suffix, got {', '.join(faults)}")
+    return hosts

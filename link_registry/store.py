@@ -1,20 +1,25 @@
-"""The SQL of the registry: links, and the change that each transaction leaves behind."""
+"""The SQL of the registry: links, and the change that each transaction leaves behind.
+
+A change of what edges need goes into the feed; every change goes into the history.
+"""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import orjson
 
-from link_registry.entries import Entry
+from link_registry.entries import Entry, differences
 from link_registry.news import News
+from link_registry.own_hosts import canonical, leads_to, spellings
+from link_registry.policy import NOT_OURS, destinations
 from milepost import sqlite
 from milepost.clock import Entropy
 from milepost.database import Readers, Writer, open_database
-from milepost.errors import ConflictError, NotFoundError, UnavailableError
-from milepost.links import FeedPlace, Link
+from milepost.errors import ConflictError, FieldError, NotFoundError, UnavailableError
+from milepost.links import ANY_HOST, FeedPlace, Link
 from milepost.sqlite import Connection
 from milepost.vocabulary import LinkId, Millis, Position
 
@@ -27,40 +32,52 @@ HISTORY = "SELECT history FROM meta"
 
 BEGIN_HISTORY = "INSERT INTO meta (history) VALUES (?)"
 
+COLUMNS = """
+    id, host, path, destination, status, enabled, pass_query, expires_ms, version, created_ms,
+    updated_ms, tags, note, click_limit
+"""
+
 INSERT = """
     INSERT INTO link (id, host, path, destination, status, enabled, pass_query, expires_ms,
-                      version, created_ms, updated_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      version, created_ms, updated_ms, leads_to, tags, note, click_limit)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 UPDATE = """
     UPDATE link
        SET host = ?, path = ?, destination = ?, status = ?, enabled = ?,
-           pass_query = ?, expires_ms = ?, version = ?, updated_ms = ?
+           pass_query = ?, expires_ms = ?, version = ?, created_ms = ?, updated_ms = ?,
+           leads_to = ?, tags = ?, note = ?, click_limit = ?
      WHERE id = ?
 """
 
 DELETE = "DELETE FROM link WHERE id = ?"
 
-BY_ID = """
-    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms,
-           version, created_ms, updated_ms
-      FROM link WHERE id = ?
-"""
+BY_ID = f"SELECT {COLUMNS} FROM link WHERE id = ?"
 
 BY_PLACE = "SELECT id FROM link WHERE host = ? AND path = ? AND id <> ?"
 
-AFTER_ID = """
-    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms,
-           version, created_ms, updated_ms
-      FROM link WHERE id > ? ORDER BY id LIMIT ?
+PATH_IN_USE = "SELECT 1 FROM link WHERE path = ? AND (host IN (?, '*') OR ? = '*') LIMIT 1"
+
+HOST_IN_USE = "SELECT 1 FROM link WHERE host IN (?, ?, ?) LIMIT 1"
+
+LEADS_THERE = """
+    SELECT id FROM link
+     WHERE (leads_to = ?1 OR (leads_to > ?1 || ':' AND leads_to < ?1 || ';')) AND id <> ?2
+     LIMIT 1
 """
+
+AFTER_ID = f"SELECT {COLUMNS} FROM link WHERE id > ? ORDER BY id LIMIT ?"
 
 COUNT = "SELECT count(*) FROM link"
 
 REMEMBER = """
     INSERT INTO change (position, action, link, rule, at_ms, who)
     SELECT coalesce(max(position), 0) + 1, ?, ?, ?, ?, ? FROM change
+"""
+
+NOTE_DOWN = """
+    INSERT INTO history (link, version, action, at_ms, who, fields) VALUES (?, ?, ?, ?, ?, ?)
 """
 
 POSITION = "SELECT coalesce(max(position), 0) FROM change"
@@ -102,6 +119,11 @@ class LinkStore:
             stack.push_async_callback(readers.close)
             yield cls(writer, readers, history, news)
 
+    @property
+    def readers(self) -> Readers:
+        """Return the connections that others may read from."""
+        return self._readers
+
     def place(self, position: Position) -> FeedPlace:
         """Return *position* as a place in this database's history."""
         return FeedPlace(self._history, position)
@@ -111,11 +133,27 @@ class LinkStore:
 
         def work(db: Connection) -> None:
             _refuse_taken(db, entry.link)
-            db.execute(INSERT, _row(entry))
-            _remember(db, "create", entry, entry.created_ms, who)
+            _insert(db, entry, who)
 
+        await self._insert(work)
+
+    async def create_free(self, entries: Iterable[Entry], who: str) -> Entry:
+        """Add the first of *entries* whose path nobody uses where it would be seen."""
+
+        def work(db: Connection) -> Entry:
+            for entry in entries:
+                place = (entry.link.path, entry.link.host, entry.link.host)
+                if not db.execute(PATH_IN_USE, place).fetchone():
+                    _insert(db, entry, who)
+                    return entry
+            msg = "every path that was drawn is taken; ask again, or name a path"
+            raise UnavailableError(msg)
+
+        return await self._insert(work)
+
+    async def _insert(self, work: Callable[[Connection], T]) -> T:
         try:
-            await self._change(work)
+            return await self._change(work)
         except sqlite.IntegrityError as error:  # the place was free, so it is the id
             msg = "the id drawn for the link is in use; ask again"
             raise UnavailableError(msg) from error
@@ -128,30 +166,34 @@ class LinkStore:
             new = revise(old)
             if new == old:
                 return old
-            _refuse_taken(db, new.link)
-            db.execute(UPDATE, (*_row(new)[1:9], new.updated_ms, new.link.id))
-            _remember(db, "update", new, new.updated_ms, who)
+            if _place(new.link) != _place(old.link):
+                _refuse_taken(db, new.link)
+            # What was allowed once stays as it is until somebody touches it.
+            if _leads(new.link) != _leads(old.link):
+                _refuse_circles(db, new.link)
+            db.execute(UPDATE, (*_row(new)[1:], new.link.id))
+            _remember(db, old, new, new.updated_ms, who)
             return new
 
         return await self._change(work)
 
-    async def delete(self, link_id: str, now: Millis, who: str) -> None:
-        """Take the link away."""
+    async def delete(
+        self, link_id: str, now: Millis, who: str, check: Callable[[Entry], None] | None = None
+    ) -> None:
+        """Take the link away, unless *check* refuses what is there."""
 
         def work(db: Connection) -> None:
             old = _required(db.execute(BY_ID, (link_id,)).fetchone(), link_id)
+            if check is not None:
+                check(old)
             db.execute(DELETE, (old.link.id,))
-            _remember(db, "delete", old, now, who)
+            _remember(db, old, None, now, who)
 
         await self._change(work)
 
     async def get(self, link_id: str) -> Entry:
         """Return one link."""
         return _required(await self._readers.row(BY_ID, (link_id,)), link_id)
-
-    async def entries_after(self, link_id: LinkId, limit: int) -> list[Entry]:
-        """Return the links that follow *link_id* in the order of their ids."""
-        return [_entry(row) for row in await self._readers.rows(AFTER_ID, (link_id, limit))]
 
     async def count(self) -> int:
         """Return how many links there are."""
@@ -178,7 +220,7 @@ class LinkStore:
             after, more = "", True
             while more:
                 rows = list(await db.execute_fetchall(AFTER_ID, (after, links_max)))
-                yield Position(position), [_entry(row).link for row in rows]
+                yield Position(position), [entry_of(row).link for row in rows]
                 after, more = rows[-1][0] if rows else after, len(rows) == links_max
 
     async def _change(self, work: Callable[[Connection], T]) -> T:
@@ -203,28 +245,71 @@ def _refuse_taken(db: Connection, link: Link) -> None:
         raise ConflictError(msg)
 
 
-def _remember(db: Connection, action: str, entry: Entry, at_ms: Millis, who: str) -> None:
-    rule = orjson.dumps(entry.link.to_rule()).decode()
-    db.execute(REMEMBER, (action, entry.link.id, rule, at_ms, who))
+def _refuse_circles(db: Connection, link: Link) -> None:
+    """Refuse a link that leads to a host of links, or is of a host that links lead to."""
+    hosts = [name for _field, to in destinations(link) if (name := leads_to(to))]
+    for name in hosts:
+        ours = spellings(name)
+        if link.host in ours or db.execute(HOST_IN_USE, (ours[0], ours[1], ours[-1])).fetchone():
+            raise FieldError(field="destination", accepted=NOT_OURS, got="a host that links are on")
+    if link.host == ANY_HOST:
+        return
+    there = db.execute(LEADS_THERE, (canonical(link.host), link.id)).fetchone()
+    if there:
+        msg = f"host: the link {there[0]} leads to {link.host}, and would lead back to this service"
+        raise ConflictError(msg)
+
+
+def _place(link: Link) -> tuple[str, str]:
+    return link.host, link.path
+
+
+def _leads(link: Link) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return link.host, tuple(destinations(link))
+
+
+def _insert(db: Connection, entry: Entry, who: str) -> None:
+    _refuse_circles(db, entry.link)
+    db.execute(INSERT, _row(entry))
+    _remember(db, None, entry, entry.created_ms, who)
+
+
+def _remember(
+    db: Connection, old: Entry | None, new: Entry | None, at_ms: Millis, who: str
+) -> None:
+    """Keep that *old* became *new*; None is a link that is not there."""
+    entry = new or old
+    if entry is None:
+        return
+    action = "create" if old is None else "delete" if new is None else "update"
+    if old is None or new is None or old.link != new.link:
+        rule = orjson.dumps(entry.link.to_rule()).decode()
+        db.execute(REMEMBER, (action, entry.link.id, rule, at_ms, who))
+    version = entry.version if new else entry.version + 1
+    fields = orjson.dumps(differences(old, new)).decode()
+    db.execute(NOTE_DOWN, (entry.link.id, version, action, at_ms, who, fields))
 
 
 def _required(row: Any, link_id: str) -> Entry:
     if row is None:
         msg = f"no link has the id {link_id[:40]!r}"
         raise NotFoundError(msg)
-    return _entry(row)
+    return entry_of(row)
 
 
 def _row(entry: Entry) -> tuple[str | int | None, ...]:
     link = entry.link
     place = (link.id, link.host, link.path, link.destination, link.status, int(link.enabled))
     more = (int(link.pass_query), link.expires_ms)
-    return (*place, *more, entry.version, entry.created_ms, entry.updated_ms)
+    kept = (entry.version, entry.created_ms, entry.updated_ms)
+    written = (orjson.dumps(entry.tags).decode(), entry.note, entry.click_limit)
+    return (*place, *more, *kept, leads_to(link.destination), *written)
 
 
-def _entry(row: Any) -> Entry:
+def entry_of(row: Any) -> Entry:
+    """Return a row of `COLUMNS` as an entry."""
     link_id, host, path, destination, status, enabled, pass_query, expires_ms = row[:8]
-    version, created_ms, updated_ms = row[8:]
+    version, created_ms, updated_ms, tags, note, click_limit = row[8:]
     link = Link(
         id=LinkId(link_id),
         host=host,
@@ -235,4 +320,12 @@ def _entry(row: Any) -> Entry:
         pass_query=bool(pass_query),
         expires_ms=expires_ms,
     )
-    return Entry(link=link, version=version, created_ms=created_ms, updated_ms=updated_ms)
+    return Entry(
+        link=link,
+        version=version,
+        created_ms=created_ms,
+        updated_ms=updated_ms,
+        tags=tuple(orjson.loads(tags)),
+        note=note,
+        click_limit=click_limit,
+    )

@@ -76,11 +76,12 @@ class Client:
         *,
         params: Mapping[str, str] | None = None,
         body: Any = None,
+        headers: Mapping[str, str] | None = None,
         wait_seconds: float = 0.0,
     ) -> Any:
         """Make one call and return the answer's JSON (None when there is no body)."""
         content, _etag = await self.exchange(
-            method, path, params=params, body=body, wait_seconds=wait_seconds
+            method, path, params=params, body=body, headers=headers, wait_seconds=wait_seconds
         )
         return _json(content) if content else None
 

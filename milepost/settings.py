@@ -281,6 +281,24 @@ SETTINGS: dict[str, Setting] = {
         low=1,
         high=366,
     ),
+    "LINK_SCHEMES": Setting(
+        meaning="schemes of apps that links may lead to besides http and https, comma-separated, "
+        "such as myapp,tel",
+        readers=(LINKS,),
+        default="",
+    ),
+    "OWN_HOSTS": Setting(
+        meaning="hosts, host:port or *.suffix, comma-separated, that lead to this service: no link "
+        "may lead there; those of links are known anyway",
+        readers=(LINKS,),
+        default="",
+    ),
+    "CORS_ORIGINS": Setting(
+        meaning="origins whose pages may call from a browser, comma-separated, such as "
+        "https://app.example; empty: none",
+        readers=(LINKS,),
+        default="",
+    ),
     "FLEET": Setting(
         meaning="the fleet.json of a running `milepost dev`",
         readers=(PEOPLE,),

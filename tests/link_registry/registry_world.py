@@ -79,10 +79,11 @@ class Registry:
         return str(self.server.make_url("")).rstrip("/")
 
     async def call(
-        self, method: str, path: str, body: Any = None, *, token: str = EDITOR
+        self, method: str, path: str, body: Any = None, *, token: str = EDITOR, **headers: str
     ) -> ClientResponse:
-        """Make one call."""
-        return await self.client.request(method, path, json=body, headers=bearer(token))
+        """Make one call; *headers* have underscores in the place of hyphens."""
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.request(method, path, json=body, headers=bearer(token) | more)
 
     async def create(self, path: str, **fields: Any) -> dict[str, Any]:
         """Make a link and return it."""
@@ -100,14 +101,17 @@ class Registry:
 
 
 @contextlib.asynccontextmanager
-async def running_registry(folder: Path) -> AsyncIterator[Registry]:
-    """Run a registry over the database in *folder*."""
+async def running_registry(folder: Path, **given: Any) -> AsyncIterator[Registry]:
+    """Run a registry over the database in *folder*, with its policy and origins as *given*."""
     news, clock = News(), StillClock()
     async with LinkStore.open(folder / "links.db", os.urandom, news, checkpoints=True) as store:
         vitals = Vitals(store)
         await vitals.look()
-        app = registry_app(store, news, vitals, tokens=TOKENS, clock=clock, entropy=os.urandom)
+        told: dict[str, Any] = {"tokens": TOKENS, "clock": clock, "entropy": os.urandom} | given
+        app = registry_app(store, news, vitals, **told)
         server = TestServer(app)
+        # A longer line than usual: the parser would refuse it before the registry can say why.
+        await server.start_server(max_line_size=1 << 16)
         async with TestClient(server) as client:
             yield Registry(server, client, store, clock)
 

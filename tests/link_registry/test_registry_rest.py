@@ -33,6 +33,9 @@ async def test_a_created_link_can_be_read(registry: Registry) -> None:
         "enabled": True,
         "pass_query": False,
         "expires_ms": None,
+        "tags": [],
+        "note": None,
+        "click_limit": None,
         "version": 1,
         "created_ms": 1_000,
         "updated_ms": 1_000,
@@ -102,7 +105,7 @@ async def test_one_path_on_two_hosts_is_two_places(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({}, "path"),
+        ({}, "destination"),
         ([], "the body"),
         ("text", "the body"),
         (GOOD | {"id": "abc"}, "id"),
@@ -151,6 +154,9 @@ async def test_what_is_wrong_is_named(registry: Registry, body: Any, field: str)
     assert answer.content_type == "application/problem+json"
     assert problem["code"] == "rejected"
     assert problem["detail"].startswith(f"{field}:")
+    assert problem["field"] == field
+    assert problem["accepted"]
+    assert problem["got"]
     assert await registry.store.position() == 0
 
 
@@ -192,6 +198,7 @@ async def test_an_id_nobody_has_is_not_found(registry: Registry, method: str) ->
         ("limit=-1", "limit"),
         ("limit=ten", "limit"),
         ("limit=%D9%A1", "limit"),
+        ("limit=1&limit=2", "limit"),
         ("cursor=!", "cursor"),
         ("cursor=%C3%A9", "cursor"),
         ("cursor=AAAA", "cursor"),
