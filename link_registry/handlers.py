@@ -3,10 +3,12 @@
 from aiohttp import web
 
 from link_registry.entries import ID_CHARS, Entry, fields_of, link_id_from, new_entry, revised
+from link_registry.explaining import read_visit
 from link_registry.paging import cursor_after, page_of, refuse_unknown
 from link_registry.store import LinkStore
 from milepost.clock import Clock, Entropy
 from milepost.http import guarded, json_body, json_response, principal_of
+from milepost.targeting.choosing import explain
 from milepost.tokens import LINKS_READ, LINKS_WRITE
 
 CREATED, NO_CONTENT = 201, 204
@@ -26,6 +28,7 @@ class Links:
         router.add_post("/v1/links", guarded(LINKS_WRITE, self.create))
         router.add_get("/v1/links", guarded(LINKS_READ, self.read_page))
         router.add_get(one, guarded(LINKS_READ, self.read))
+        router.add_get(f"{one}/explain", guarded(LINKS_READ, self.explain))
         router.add_patch(one, guarded(LINKS_WRITE, self.revise))
         router.add_delete(one, guarded(LINKS_WRITE, self.delete))
 
@@ -49,6 +52,13 @@ class Links:
         """Answer with one link."""
         refuse_unknown(request.query)
         return _shown(await self._store.get(request.match_info["id"]))
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """Tell what becomes of a visit that might come, and why."""
+        link = (await self._store.get(request.match_info["id"])).link
+        asked = read_visit(link, request.query, self._clock.now())
+        told = explain(link, asked.facts, asked.path, asked.query)
+        return json_response({"explanation": told})
 
     async def revise(self, request: web.Request) -> web.Response:
         """Change some fields of a link."""

@@ -16,6 +16,7 @@ from milepost.database import Readers, Writer, open_database
 from milepost.errors import ConflictError, NotFoundError, UnavailableError
 from milepost.links import FeedPlace, Link
 from milepost.sqlite import Connection
+from milepost.targeting.rules import rules_in, text_of
 from milepost.vocabulary import LinkId, Millis, Position
 
 T = TypeVar("T")
@@ -29,14 +30,14 @@ BEGIN_HISTORY = "INSERT INTO meta (history) VALUES (?)"
 
 INSERT = """
     INSERT INTO link (id, host, path, destination, status, enabled, pass_query, expires_ms,
-                      version, created_ms, updated_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      version, created_ms, updated_ms, rules)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 UPDATE = """
     UPDATE link
        SET host = ?, path = ?, destination = ?, status = ?, enabled = ?,
-           pass_query = ?, expires_ms = ?, version = ?, updated_ms = ?
+           pass_query = ?, expires_ms = ?, version = ?, updated_ms = ?, rules = ?
      WHERE id = ?
 """
 
@@ -44,7 +45,7 @@ DELETE = "DELETE FROM link WHERE id = ?"
 
 BY_ID = """
     SELECT id, host, path, destination, status, enabled, pass_query, expires_ms,
-           version, created_ms, updated_ms
+           version, created_ms, updated_ms, rules
       FROM link WHERE id = ?
 """
 
@@ -52,7 +53,7 @@ BY_PLACE = "SELECT id FROM link WHERE host = ? AND path = ? AND id <> ?"
 
 AFTER_ID = """
     SELECT id, host, path, destination, status, enabled, pass_query, expires_ms,
-           version, created_ms, updated_ms
+           version, created_ms, updated_ms, rules
       FROM link WHERE id > ? ORDER BY id LIMIT ?
 """
 
@@ -129,7 +130,9 @@ class LinkStore:
             if new == old:
                 return old
             _refuse_taken(db, new.link)
-            db.execute(UPDATE, (*_row(new)[1:9], new.updated_ms, new.link.id))
+            db.execute(
+                UPDATE, (*_row(new)[1:9], new.updated_ms, text_of(new.link.rules), new.link.id)
+            )
             _remember(db, "update", new, new.updated_ms, who)
             return new
 
@@ -219,12 +222,12 @@ def _row(entry: Entry) -> tuple[str | int | None, ...]:
     link = entry.link
     place = (link.id, link.host, link.path, link.destination, link.status, int(link.enabled))
     more = (int(link.pass_query), link.expires_ms)
-    return (*place, *more, entry.version, entry.created_ms, entry.updated_ms)
+    return (*place, *more, entry.version, entry.created_ms, entry.updated_ms, text_of(link.rules))
 
 
 def _entry(row: Any) -> Entry:
     link_id, host, path, destination, status, enabled, pass_query, expires_ms = row[:8]
-    version, created_ms, updated_ms = row[8:]
+    version, created_ms, updated_ms, rules = row[8:]
     link = Link(
         id=LinkId(link_id),
         host=host,
@@ -234,5 +237,6 @@ def _entry(row: Any) -> Entry:
         enabled=bool(enabled),
         pass_query=bool(pass_query),
         expires_ms=expires_ms,
+        rules=rules_in(rules),
     )
     return Entry(link=link, version=version, created_ms=created_ms, updated_ms=updated_ms)

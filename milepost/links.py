@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from milepost.errors import RejectedError
+from milepost.targeting.rules import Rule, rules_from
 from milepost.vocabulary import LinkId, Millis, Position
 
 STATUSES = (301, 302, 307, 308)
@@ -33,8 +34,7 @@ _PLACE = re.compile(r"([0-9a-f]{32}):([0-9]{1,18})")
 class Link:
     """One managed redirect.  `host` is `*` for every host that points at an edge.
 
-    What is targeted by rules, and between several destinations, is not there yet:
-    `regional_logger.links.target` is where it would be decided.
+    Where it has rules, `milepost.targeting.choosing` says which of its destinations a visit gets.
     """
 
     id: LinkId
@@ -45,6 +45,7 @@ class Link:
     enabled: bool = True
     pass_query: bool = False  # a visit's query goes on to the destination
     expires_ms: Millis | None = None  # from this moment on it leads nowhere
+    rules: tuple[Rule, ...] = ()  # the first that holds decides; none: the destination
 
     @property
     def is_pattern(self) -> bool:
@@ -53,7 +54,8 @@ class Link:
 
     def to_rule(self) -> dict[str, Any]:
         """Return what stands in a feed event and in the registry's answers."""
-        return {name: getattr(self, name) for name in FIELDS}
+        told = {name: getattr(self, name) for name in FIELDS}
+        return told | {"rules": [rule.to_json() for rule in self.rules]}
 
 
 FIELDS = tuple(Link.__dataclass_fields__)
@@ -86,19 +88,25 @@ def link_from(rule: Any, link_id: str) -> Link:
         msg = f"{unknown[0]}: no such field; known are {', '.join(FIELDS)}"
         raise RejectedError(msg)
     path = _path(rule.get("path"))
-    destination = _destination(rule.get("destination"))
-    if path.endswith(WILDCARD) and _ends_in_host(destination):
-        msg = "destination: the * of a pattern may stand only after the host and a /"
-        raise RejectedError(msg)
+
+    def destination(field: str, value: Any) -> str:
+        found = _destination(field, value)
+        if path.endswith(WILDCARD) and _ends_in_host(found):
+            msg = f"{field}: the * of a pattern may stand only after the host and a /"
+            raise RejectedError(msg)
+        return found
+
+    expires_ms = _expires_ms(rule.get("expires_ms"))
     return Link(
         id=LinkId(link_id),
         host=_host(rule.get("host", ANY_HOST)),
         path=path,
-        destination=destination,
+        destination=destination("destination", rule.get("destination")),
         status=_status(rule.get("status", 302)),
         enabled=_yes_or_no("enabled", rule.get("enabled", True)),
         pass_query=_yes_or_no("pass_query", rule.get("pass_query", False)),
-        expires_ms=_expires_ms(rule.get("expires_ms")),
+        expires_ms=expires_ms,
+        rules=rules_from(rule.get("rules", []), destination, expires_ms),
     )
 
 
@@ -131,7 +139,7 @@ def is_reserved(path: str) -> bool:
     return path in RESERVED_PATHS or path.startswith(("/e/", "/e,"))
 
 
-def _destination(value: Any) -> str:
+def _destination(field: str, value: Any) -> str:
     good = isinstance(value, str) and len(value) <= DESTINATION_CHARS_MAX
     if good and _VISIBLE.fullmatch(value):
         try:
@@ -140,7 +148,7 @@ def _destination(value: Any) -> str:
                 return str(value)
         except ValueError:
             pass
-    msg = f"destination: want an http or https URL, at most {DESTINATION_CHARS_MAX} characters"
+    msg = f"{field}: want an http or https URL, at most {DESTINATION_CHARS_MAX} characters"
     raise RejectedError(msg)
 
 

@@ -19,6 +19,7 @@ CREATE TABLE link (
     version     INTEGER NOT NULL,  -- 1, and one more with each change
     created_ms  INTEGER NOT NULL,
     updated_ms  INTEGER NOT NULL,
+    rules       TEXT,              -- JSON, in the order in which they decide; NULL: none
     UNIQUE (host, path)
 ) STRICT, WITHOUT ROWID;
 

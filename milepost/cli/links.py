@@ -9,6 +9,7 @@ from urllib.parse import quote
 import click
 
 from milepost.cli.group import Surroundings, example, fleet_option
+from milepost.cli.links_explain import explain, rules_option
 from milepost.cli.output import emit_json, emit_table
 from milepost.cli.places import Central, Place, ask, find
 from milepost.client import Client
@@ -60,6 +61,7 @@ def behaviour_options(command: Command) -> Command:
         click.option(
             "--status", type=STATUS_CHOICE, help="Status of the redirect.  [default: 302]"
         ),
+        rules_option,
     ):
         command = option(command)
     return command
@@ -129,6 +131,9 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
 @click.group(epilog=example("milepost links create /sale https://example.com/spring"))
 def links() -> None:
     """Create, show, change and remove links."""
+
+
+links.add_command(explain)
 
 
 @links.command(

@@ -33,6 +33,7 @@ async def test_a_created_link_can_be_read(registry: Registry) -> None:
         "enabled": True,
         "pass_query": False,
         "expires_ms": None,
+        "rules": [],
         "version": 1,
         "created_ms": 1_000,
         "updated_ms": 1_000,
