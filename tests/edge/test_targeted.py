@@ -18,18 +18,22 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from link_registry.explaining import read_visit
-from milepost.links import Link, link_from
+from milepost.links import FeedPlace, Link, link_from
 from milepost.record import Record
 from milepost.seal import open_records
 from milepost.targeting.choosing import explain
+from milepost.targeting.rules import bytes_of_rules
 from milepost.visitor import visitor_hash
-from milepost.vocabulary import Millis, Region
+from milepost.vocabulary import Millis, Position, Region
 from regional_logger.decide import Rules
 from regional_logger.door import Door
-from regional_logger.links.table import LinkTable
+from regional_logger.links.news import Change
+from regional_logger.links.store import ReplicaReader, ReplicaStore
+from regional_logger.links.table import LinkTable, bytes_of
 from regional_logger.place import Place
 from tests.edge.hostile import get
 from tests.edge.kit import NOON, Edge
+from tests.edge.links_world import HISTORY
 from tests.edge.raw import Answer, ask_raw
 from tests.edge.test_door import a_door, serving
 from tests.targeting.targeting_world import AGENTS, COUNTRIES, HEADERS, REGIONS, links_with_rules
@@ -331,3 +335,27 @@ async def test_a_visitor_is_answered_although_rules_fail(edge: Edge, world: Worl
 
     assert [line["event"] for line in lines] == ["record.failed"]
     assert "192.0.2" not in repr(lines)
+
+
+async def test_rules_are_in_the_replica(tmp_path: Path) -> None:
+    """In a snapshot, in a change, and for who reads one place."""
+    first, second = a_link(SPLIT), a_link(SPLIT, path="/d/*")
+    store = ReplicaStore.open(tmp_path / "replica.db")
+    try:
+        await store.arrive([first], first=True)
+        await store.take_arrived(FeedPlace(HISTORY, Position(1)))
+        assert await store.links() == [first]
+        place = FeedPlace(HISTORY, Position(2))
+        assert await store.apply(Change(place=place, put=second)) == (first,)
+        reader = ReplicaReader(tmp_path / "replica.db")
+        assert reader.after(("", "")) == [second]
+        reader.close()
+    finally:
+        await store.close()
+
+
+def test_rules_take_room_in_memory() -> None:
+    """As much as they are reckoned with; none take none."""
+    link = a_link(SPLIT)
+
+    assert bytes_of(link) - bytes_of(replace(link, rules=())) == bytes_of_rules(link.rules)

@@ -31,7 +31,7 @@ async def test_rules_are_kept_and_explained(registry: Registry) -> None:
     """What was made can be read, and asked."""
     made = await registry.create("/d/*", rules=RULES)
     registry.clock.at = Millis(1_500)
-    told = await asked(registry, made, country="DE", path="/d/x", query="a=b")
+    told = await asked(registry, made, country="de", path="/d/x", query="a=b")
     later = await asked(registry, made, country="de", time="1970-01-01T00:00:02Z")
     french = await asked(registry, made, language="fr-CA", visitor="ab" * 16)
 
