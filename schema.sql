@@ -65,6 +65,7 @@ CREATE TABLE link (             -- ordered by place: a visit's link is found by 
     enabled     INTEGER NOT NULL,
     pass_query  INTEGER NOT NULL,
     expires_ms  INTEGER,           -- NULL: never
+    rules       TEXT,              -- JSON, in the order in which they decide; NULL: none
     PRIMARY KEY (host, path)
 ) STRICT, WITHOUT ROWID;
 
@@ -78,6 +79,7 @@ CREATE TABLE arriving (
     enabled     INTEGER NOT NULL,
     pass_query  INTEGER NOT NULL,
     expires_ms  INTEGER,
+    rules       TEXT,
     PRIMARY KEY (host, path)
 ) STRICT, WITHOUT ROWID;
 
@@ -159,6 +161,7 @@ CREATE TABLE link (
     version     INTEGER NOT NULL,  -- 1, and one more with each change
     created_ms  INTEGER NOT NULL,
     updated_ms  INTEGER NOT NULL,
+    rules       TEXT,              -- JSON, in the order in which they decide; NULL: none
     -- What follows stays in the registry: no edge hears of it.
     leads_to    TEXT    NOT NULL,  -- host of the destination as it is compared, with its port
     tags        TEXT    NOT NULL,  -- JSON list; no tag has a character that JSON escapes

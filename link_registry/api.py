@@ -7,13 +7,27 @@ Rules of this file:
 """
 
 from link_registry import annotations as notes
+from link_registry import explaining as visit
 from link_registry.listing import question as ask
-from link_registry.paging import CURSOR_CHARS_MAX, CURSOR_PATTERN, LIMIT_DEFAULT, LIMIT_MAX
+from link_registry.schemas import (
+    CURSOR,
+    DESTINATION,
+    EXPLANATION,
+    ID,
+    INTEGER,
+    LIMIT,
+    MILLIS,
+    RULE,
+    RULES,
+    TEXT,
+    or_null,
+    page_of,
+    text_of,
+)
 from milepost import __version__, links
 from milepost.etags import IF_MATCH_PATTERN
 from milepost.openapi import (
     HEADER,
-    PATH,
     Answer,
     Api,
     Call,
@@ -26,41 +40,27 @@ from milepost.openapi import (
 from milepost.tokens import FEED, LINKS_READ, LINKS_WRITE
 
 CONFLICT, STALE, CREATED, NO_CONTENT, UNREADY = 409, 412, 201, 204, 503
-TEXT: Schema = {"type": "string"}
-INTEGER: Schema = {"type": "integer"}
-MILLIS: Schema = {"type": "integer", "minimum": 0, "description": "milliseconds since 1970, UTC"}
-
-
-def _text(pattern: str, chars_max: int) -> Schema:
-    return {"type": "string", "pattern": whole(pattern), "maxLength": chars_max}
-
-
-def _or_null(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-HOST = _text(links.HOST_PATTERN, links.HOST_CHARS_MAX)
+HEADER_TEXT: Schema = {"type": "string", "maxLength": visit.HEADER_CHARS_MAX}
+HOST = text_of(links.HOST_PATTERN, links.HOST_CHARS_MAX)
 SETTABLE: dict[str, Schema] = {
     "host": {**HOST, "description": "a host name, with a port or without; * is every host"},
     "path": {
-        **_text(links.PATH_PATTERN, links.PATH_CHARS_MAX),
+        **text_of(links.PATH_PATTERN, links.PATH_CHARS_MAX),
         "description": "where it is; with /* at the end it stands for all that begins so",
     },
-    "destination": {
-        **_text(links.VISIBLE_PATTERN, links.DESTINATION_CHARS_MAX),
-        "description": "where it leads: http, https, or a scheme that is allowed",
-    },
+    "destination": DESTINATION,
     "status": {"type": "integer", "enum": list(links.STATUSES)},
     "enabled": {"type": "boolean"},
     "pass_query": {"type": "boolean", "description": "whether a visit's query goes on"},
-    "expires_ms": _or_null({**MILLIS, "minimum": 1, "maximum": links.EXPIRES_MS_MAX}),
+    "expires_ms": or_null({**MILLIS, "minimum": 1, "maximum": links.EXPIRES_MS_MAX}),
+    "rules": RULES,
     "tags": {
         "type": "array",
-        "items": _text(notes.TAG_PATTERN, notes.TAG_CHARS_MAX),
+        "items": text_of(notes.TAG_PATTERN, notes.TAG_CHARS_MAX),
         "maxItems": notes.TAGS_MAX,
     },
-    "note": _or_null(_text(notes.NOTE_PATTERN, notes.NOTE_CHARS_MAX)),
-    "click_limit": _or_null({"type": "integer", "minimum": 1, "maximum": notes.CLICK_LIMIT_MAX}),
+    "note": or_null(text_of(notes.NOTE_PATTERN, notes.NOTE_CHARS_MAX)),
+    "click_limit": or_null({"type": "integer", "minimum": 1, "maximum": notes.CLICK_LIMIT_MAX}),
 }
 LINK = object_of(
     {
@@ -94,36 +94,18 @@ READY = object_of(
 )
 
 
-def _page(name: str, item: str) -> Schema:
-    items = {"type": "array", "items": ref(item)}
-    return object_of({name: items, "next": _or_null(TEXT)})
-
-
 def _choice(name: str, meaning: str, known: tuple[str, ...]) -> Parameter:
     return Parameter(name=name, meaning=meaning, schema={"type": "string", "enum": list(known)})
 
 
 def _filter(name: str, meaning: str, pattern: str, chars_max: int) -> Parameter:
-    return Parameter(name=name, meaning=meaning, schema=_text(pattern, chars_max))
+    return Parameter(name=name, meaning=meaning, schema=text_of(pattern, chars_max))
 
 
 def _yes_or_no(name: str, meaning: str) -> Parameter:
     return Parameter(name=name, meaning=meaning, schema={"type": "boolean"})
 
 
-LIMIT = Parameter(
-    name="limit",
-    meaning="how many at most",
-    schema={"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
-)
-CURSOR = Parameter(
-    name="cursor",
-    meaning="`next` of the page before",
-    schema=_text(CURSOR_PATTERN, CURSOR_CHARS_MAX),
-)
-ID = Parameter(
-    name="id", meaning="the link's id", where=PATH, schema={"type": "string", "minLength": 1}
-)
 IF_MATCH = Parameter(
     name="If-Match",
     meaning="the version that is to be changed, as ETag named it; without it, whichever is there",
@@ -136,7 +118,7 @@ FILTERS = (
     Parameter(
         name="tag",
         meaning="with this tag; given several times, with all of them",
-        schema=_text(notes.TAG_PATTERN, notes.TAG_CHARS_MAX),
+        schema=text_of(notes.TAG_PATTERN, notes.TAG_CHARS_MAX),
         times_max=notes.TAGS_MAX,
     ),
     _yes_or_no("enabled", "that redirect, or do not"),
@@ -152,6 +134,21 @@ FILTERS = (
     ),
     _choice("sort", "by what; links that are alike by id", tuple(ask.SORTS)),
     _choice("direction", "upwards, unless asked otherwise", ask.DIRECTIONS),
+)
+VISIT = (
+    _filter(
+        "path",
+        "its path; that of the link without its *",
+        visit.PATH_PATTERN,
+        visit.TARGET_CHARS_MAX,
+    ),
+    _filter("query", "what stands behind the ?", visit.QUERY_PATTERN, visit.TARGET_CHARS_MAX),
+    _filter("country", "of the visitor; two letters", visit.COUNTRY_PATTERN, 2),
+    _filter("region", "of the edge", visit.REGION_PATTERN, visit.TARGET_CHARS_MAX),
+    Parameter(name="language", meaning="the header Accept-Language", schema=HEADER_TEXT),
+    Parameter(name="user_agent", meaning="the header User-Agent", schema=HEADER_TEXT),
+    Parameter(name="time", meaning="RFC 3339, or milliseconds since 1970; now", schema=TEXT),
+    _filter("visitor", "a visitor hash, which draws the variant", visit.VISITOR_PATTERN, 32),
 )
 ONE_LINK = object_of({"link": ref("Link")})
 
@@ -173,7 +170,7 @@ LINK_CALLS = (
         meaning="List links.",
         scope=LINKS_READ,
         parameters=(*FILTERS, LIMIT, CURSOR),
-        answer=Answer(meaning="a page of links", schema=_page("links", "Link")),
+        answer=Answer(meaning="a page of links", schema=page_of("links", "Link")),
     ),
     Call(
         name="read_link",
@@ -183,6 +180,15 @@ LINK_CALLS = (
         scope=LINKS_READ,
         parameters=(ID,),
         answer=Answer(meaning="the link", schema=ONE_LINK, headers=("ETag",)),
+    ),
+    Call(
+        name="explain_link",
+        method="GET",
+        path="/v1/links/{id}/explain",
+        meaning="Tell which rule of a link a visit would hit, and why.",
+        scope=LINKS_READ,
+        parameters=(ID, *VISIT),
+        answer=Answer(meaning="why", schema=object_of({"explanation": ref("Explanation")})),
     ),
     Call(
         name="change_link",
@@ -212,7 +218,7 @@ LINK_CALLS = (
         meaning="List what was done to a link, also to one that is deleted.",
         scope=LINKS_READ,
         parameters=(ID, LIMIT, CURSOR),
-        answer=Answer(meaning="a page, the oldest first", schema=_page("changes", "Change")),
+        answer=Answer(meaning="a page, the oldest first", schema=page_of("changes", "Change")),
     ),
     Call(
         name="list_hosts",
@@ -221,7 +227,7 @@ LINK_CALLS = (
         meaning="List the hosts of links, and how many links each has.",
         scope=LINKS_READ,
         parameters=(LIMIT, CURSOR),
-        answer=Answer(meaning="a page, by name", schema=_page("hosts", "Host")),
+        answer=Answer(meaning="a page, by name", schema=page_of("hosts", "Host")),
     ),
 )
 
@@ -270,6 +276,8 @@ API = Api(
         "Link": LINK,
         "NewLink": object_of(SETTABLE, required=("destination",)),
         "ChangedLink": object_of(SETTABLE, required=()),
+        "Rule": RULE,
+        "Explanation": EXPLANATION,
         "Change": CHANGE,
         "Host": HOST_COUNT,
     },

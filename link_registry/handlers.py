@@ -13,6 +13,7 @@ from link_registry.entries import (
     new_entry,
     revised,
 )
+from link_registry.explaining import read_visit
 from link_registry.listing.question import question_of
 from link_registry.listing.store import Listing, place_in
 from link_registry.paging import cursor_of, limit_of, place_of
@@ -23,6 +24,7 @@ from milepost.clock import Clock, Entropy
 from milepost.errors import NotFoundError
 from milepost.etags import etag_of, wanted
 from milepost.http import Handler, json_body, json_response, principal_of
+from milepost.targeting.choosing import explain
 
 CREATED, NO_CONTENT = 201, 204
 HOSTS = "hosts"
@@ -44,6 +46,7 @@ class Links:
             "create_link": self.create,
             "list_links": self.read_page,
             "read_link": self.read,
+            "explain_link": self.explain,
             "change_link": self.revise,
             "delete_link": self.delete,
             "list_changes": self.read_changes,
@@ -84,6 +87,13 @@ class Links:
     async def read(self, request: web.Request) -> web.Response:
         """Answer with one link."""
         return _shown(await self._store.get(request.match_info["id"]))
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """Tell what becomes of a visit that might come, and why."""
+        link = (await self._store.get(request.match_info["id"])).link
+        asked = read_visit(link, request.query, self._clock.now())
+        told = explain(link, asked.facts, asked.path, asked.query)
+        return json_response({"explanation": told})
 
     async def revise(self, request: web.Request) -> web.Response:
         """Change some fields of a link."""

@@ -43,6 +43,11 @@ class Policy:
 def destinations(link: Link) -> Iterator[tuple[str, str]]:
     """Yield each address that *link* may lead to, with the field that it stands in."""
     yield "destination", link.destination
+    for index, rule in enumerate(link.rules):
+        if not rule.variants:
+            yield f"rules[{index}].destination", rule.destination
+        for number, variant in enumerate(rule.variants):
+            yield f"rules[{index}].variants[{number}].destination", variant.destination
 
 
 def _either(schemes: frozenset[str]) -> str:

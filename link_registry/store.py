@@ -21,6 +21,7 @@ from milepost.database import Readers, Writer, open_database
 from milepost.errors import ConflictError, FieldError, NotFoundError, UnavailableError
 from milepost.links import ANY_HOST, FeedPlace, Link
 from milepost.sqlite import Connection
+from milepost.targeting.rules import rules_in, text_of
 from milepost.vocabulary import LinkId, Millis, Position
 
 T = TypeVar("T")
@@ -34,20 +35,21 @@ BEGIN_HISTORY = "INSERT INTO meta (history) VALUES (?)"
 
 COLUMNS = """
     id, host, path, destination, status, enabled, pass_query, expires_ms, version, created_ms,
-    updated_ms, tags, note, click_limit
+    updated_ms, rules, tags, note, click_limit
 """
 
 INSERT = """
     INSERT INTO link (id, host, path, destination, status, enabled, pass_query, expires_ms,
-                      version, created_ms, updated_ms, leads_to, tags, note, click_limit)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      version, created_ms, updated_ms, rules, leads_to, tags, note,
+                      click_limit)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 UPDATE = """
     UPDATE link
        SET host = ?, path = ?, destination = ?, status = ?, enabled = ?,
            pass_query = ?, expires_ms = ?, version = ?, created_ms = ?, updated_ms = ?,
-           leads_to = ?, tags = ?, note = ?, click_limit = ?
+           rules = ?, leads_to = ?, tags = ?, note = ?, click_limit = ?
      WHERE id = ?
 """
 
@@ -247,11 +249,14 @@ def _refuse_taken(db: Connection, link: Link) -> None:
 
 def _refuse_circles(db: Connection, link: Link) -> None:
     """Refuse a link that leads to a host of links, or is of a host that links lead to."""
-    hosts = [name for _field, to in destinations(link) if (name := leads_to(to))]
-    for name in hosts:
+    hosts: dict[str, str] = {}
+    for field, to in destinations(link):
+        hosts.setdefault(leads_to(to), field)
+    hosts.pop("", None)  # what is not of the web
+    for name, field in hosts.items():
         ours = spellings(name)
         if link.host in ours or db.execute(HOST_IN_USE, (ours[0], ours[1], ours[-1])).fetchone():
-            raise FieldError(field="destination", accepted=NOT_OURS, got="a host that links are on")
+            raise FieldError(field=field, accepted=NOT_OURS, got="a host that links are on")
     if link.host == ANY_HOST:
         return
     there = db.execute(LEADS_THERE, (canonical(link.host), link.id)).fetchone()
@@ -303,13 +308,13 @@ def _row(entry: Entry) -> tuple[str | int | None, ...]:
     more = (int(link.pass_query), link.expires_ms)
     kept = (entry.version, entry.created_ms, entry.updated_ms)
     written = (orjson.dumps(entry.tags).decode(), entry.note, entry.click_limit)
-    return (*place, *more, *kept, leads_to(link.destination), *written)
+    return (*place, *more, *kept, text_of(link.rules), leads_to(link.destination), *written)
 
 
 def entry_of(row: Any) -> Entry:
     """Return a row of `COLUMNS` as an entry."""
     link_id, host, path, destination, status, enabled, pass_query, expires_ms = row[:8]
-    version, created_ms, updated_ms, tags, note, click_limit = row[8:]
+    version, created_ms, updated_ms, rules, tags, note, click_limit = row[8:]
     link = Link(
         id=LinkId(link_id),
         host=host,
@@ -319,6 +324,7 @@ def entry_of(row: Any) -> Entry:
         enabled=bool(enabled),
         pass_query=bool(pass_query),
         expires_ms=expires_ms,
+        rules=rules_in(rules),
     )
     return Entry(
         link=link,

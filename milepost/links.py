@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from milepost.errors import FieldError, RejectedError
 from milepost.fields import shape_in, shape_of
+from milepost.targeting.rules import Rule, rules_from
 from milepost.vocabulary import LinkId, Millis, Position
 
 STATUSES = (301, 302, 307, 308)
@@ -41,8 +42,7 @@ _PLACE = re.compile(r"([0-9a-f]{32}):([0-9]{1,18})")
 class Link:
     """One managed redirect.  `host` is `*` for every host that points at an edge.
 
-    What is targeted by rules, and between several destinations, is not there yet:
-    `regional_logger.links.target` is where it would be decided.
+    Where it has rules, `milepost.targeting.choosing` says which of its destinations a visit gets.
     """
 
     id: LinkId
@@ -53,6 +53,7 @@ class Link:
     enabled: bool = True
     pass_query: bool = False  # a visit's query goes on to the destination
     expires_ms: Millis | None = None  # from this moment on it leads nowhere
+    rules: tuple[Rule, ...] = ()  # the first that holds decides; none: the destination
 
     @property
     def is_pattern(self) -> bool:
@@ -61,7 +62,8 @@ class Link:
 
     def to_rule(self) -> dict[str, Any]:
         """Return what stands in a feed event and in the registry's answers."""
-        return {name: getattr(self, name) for name in FIELDS}
+        told = {name: getattr(self, name) for name in FIELDS}
+        return told | {"rules": [rule.to_json() for rule in self.rules]}
 
 
 FIELDS = tuple(Link.__dataclass_fields__)
@@ -95,19 +97,25 @@ def link_from(rule: Any, link_id: str) -> Link:
             field=str(unknown[0])[:40], accepted=f"one of {', '.join(FIELDS)}", got="no such field"
         )
     path = _path(rule.get("path"), shape_in(rule, "path"))
-    destination = _destination(rule.get("destination"), shape_in(rule, "destination"))
-    if path.endswith(WILDCARD) and _ends_in_host(destination):
-        accepted = "the * of a pattern only after the host and a /"
-        raise FieldError(field="destination", accepted=accepted, got="one in the host")
+
+    def destination(field: str, told: Mapping[str, Any]) -> str:
+        found = _destination(field, told.get("destination"), shape_in(told, "destination"))
+        if path.endswith(WILDCARD) and _ends_in_host(found):
+            accepted = "the * of a pattern only after the host and a /"
+            raise FieldError(field=field, accepted=accepted, got="one in the host")
+        return found
+
+    expires_ms = _expires_ms(rule.get("expires_ms"))
     return Link(
         id=LinkId(link_id),
         host=_host(rule.get("host", ANY_HOST)),
         path=path,
-        destination=destination,
+        destination=destination("destination", rule),
         status=_status(rule.get("status", 302)),
         enabled=_yes_or_no("enabled", rule.get("enabled", True)),
         pass_query=_yes_or_no("pass_query", rule.get("pass_query", False)),
-        expires_ms=_expires_ms(rule.get("expires_ms")),
+        expires_ms=expires_ms,
+        rules=rules_from(rule.get("rules", []), destination, expires_ms),
     )
 
 
@@ -146,7 +154,7 @@ def can_be_scheme(scheme: str) -> bool:
     return bool(_SCHEME.fullmatch(scheme)) and scheme not in NEVER_SCHEMES
 
 
-def _destination(value: Any, shape: str) -> str:
+def _destination(field: str, value: Any, shape: str) -> str:
     """Refuse what is no address.  Which schemes are wanted, the registry says besides."""
     good = isinstance(value, str) and len(value) <= DESTINATION_CHARS_MAX
     if good and _VISIBLE.fullmatch(value):
@@ -156,7 +164,7 @@ def _destination(value: Any, shape: str) -> str:
         except ValueError:
             pass
     accepted = f"an http or https URL, at most {DESTINATION_CHARS_MAX} characters"
-    raise FieldError(field="destination", accepted=accepted, got=shape)
+    raise FieldError(field=field, accepted=accepted, got=shape)
 
 
 def _leads_somewhere(value: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from milepost.cli.links_explain import rules_option
 from milepost.etags import etag_of
 from milepost.links import STATUSES
 
@@ -78,6 +79,7 @@ def behaviour_options(command: Command) -> Command:
         click.option(
             "--status", type=STATUS_CHOICE, help="Status of the redirect.  [default: 302]"
         ),
+        rules_option,
     ):
         command = option(command)
     return command

@@ -18,6 +18,7 @@ from milepost.cli.link_options import (
     if_match_option,
     json_option,
 )
+from milepost.cli.links_explain import explain
 from milepost.cli.output import emit_json, emit_table, moment
 from milepost.cli.places import Central, Place, ask, find
 from milepost.client import Client
@@ -109,6 +110,9 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
 @click.group(epilog=example("milepost links create /sale https://example.com/spring"))
 def links() -> None:
     """Create, show, change and remove links."""
+
+
+links.add_command(explain)
 
 
 @links.command(

@@ -47,6 +47,7 @@ def test_the_commands_of_this_version() -> None:
         *("sources", "sources ls", "sources abandon"),
         *("links", "links create", "links ls", "links get", "links update", "links rm"),
         "links log",
+        "links explain",
         *("keys", "keys init", "keys list", "keys destroy", "keys receipts"),
         *("keys", "keys init", "keys list", "keys rotate", "keys export-public", "keys audit"),
         *("keys backup", "keys recover", "keys rewrap"),

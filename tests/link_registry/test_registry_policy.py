@@ -1,6 +1,7 @@
 """Where links may lead: schemes, and no way back to this service."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,3 +156,36 @@ def test_settings_are_read(tmp_path: Path) -> None:
 
     assert config.policy == APPS
     assert config.origins == {"https://app.test", "http://localhost:3000"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "field"),
+    [
+        ({"destination": "https://go.test/x"}, "rules[1].destination"),
+        ({"destination": "other:x"}, "rules[1].destination"),
+        (
+            {
+                "variants": [
+                    {"name": "a", "weight": 1, "destination": DESTINATION},
+                    {"name": "b", "weight": 0, "destination": "https://a.sub.test/"},
+                ]
+            },
+            "rules[1].variants[1].destination",
+        ),
+        ({"destination": "https://there.test/x"}, "rules[1].destination"),
+    ],
+)
+async def test_rules_lead_only_where_a_link_may(
+    tmp_path: Path, rule: dict[str, Any], field: str
+) -> None:
+    """Made or changed: neither to a scheme that nobody allowed, nor back to this service."""
+    rules = [{"when": {"country": ["DE"]}, "destination": "tel:+491234"}, rule]
+    async with running_registry(tmp_path, policy=APPS) as registry:
+        await registry.create("/there", host="there.test")
+        made = await registry.create("/a", rules=rules[:1])
+        body = {"path": "/b", "destination": DESTINATION, "rules": rules}
+        refused = await registry.call("POST", "/v1/links", body)
+        changed = await registry.call("PATCH", f"/v1/links/{made['id']}", {"rules": rules})
+
+        assert (refused.status, changed.status) == (400, 400)
+        assert (await refused.json())["field"] == (await changed.json())["field"] == field

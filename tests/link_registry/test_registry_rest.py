@@ -33,6 +33,7 @@ async def test_a_created_link_can_be_read(registry: Registry) -> None:
         "enabled": True,
         "pass_query": False,
         "expires_ms": None,
+        "rules": [],
         "tags": [],
         "note": None,
         "click_limit": None,
