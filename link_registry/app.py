@@ -3,6 +3,8 @@
 from aiohttp import web
 
 from link_registry.feed import Feed
+from link_registry.grants.handlers import Grants
+from link_registry.grants.store import GrantStore
 from link_registry.handlers import Links
 from link_registry.news import News
 from link_registry.store import LinkStore
@@ -21,8 +23,9 @@ def registry_app(
     tokens: TokenBook,
     clock: Clock,
     entropy: Entropy,
+    cleans: bool = False,
 ) -> web.Application:
-    """Return the application over *store*."""
+    """Return the application over *store*.  *cleans*: somebody cleans up after grants."""
     app = new_app(entropy, tokens)
     feed = Feed(store, news, clock)
 
@@ -32,5 +35,6 @@ def registry_app(
     app.on_shutdown.append(end_feed)  # before the server waits for its open answers
     add_health(app, vitals.reasons)
     Links(store, clock, entropy).add_routes(app.router)
+    Grants(GrantStore(store), clock, entropy, cleans=cleans).add_routes(app.router)
     app.router.add_get("/sync/stream", guarded(FEED, feed.stream), allow_head=False)
     return app

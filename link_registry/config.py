@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
+from link_registry.grants.backend import Target
 from milepost.config import EnvReader, Listener
+
+YES = ("yes", "1", "true")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +21,7 @@ class Config:
     tokens_file: Path
     litestream_socket: str  # empty, together with the next: nothing is replicated
     replica_url: str
+    cleanup: Target | None  # None: nobody cleans up after grants
 
     @property
     def database(self) -> Path:
@@ -39,4 +44,16 @@ class Config:
                 tokens_file=read.path("TOKENS_FILE"),
                 litestream_socket=socket,
                 replica_url=replica_url,
+                cleanup=_cleanup(read),
             )
+
+
+def _cleanup(read: EnvReader) -> Target | None:
+    url = read.url("CLEANUP_URL")
+    allow_private = read.text("CLEANUP_ALLOW_PRIVATE") in YES
+    if not url:
+        return None
+    parts = urlsplit(url)
+    if "@" in parts.netloc or "?" in url or "#" in url:  # not repeated: there may be secrets in it
+        read.fault("CLEANUP_URL", "want http://host/path, without a user, a ? or a #")
+    return Target(url, read.secret("CLEANUP_TOKEN"), allow_private=allow_private)

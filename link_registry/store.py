@@ -110,9 +110,7 @@ class LinkStore:
         """Add *entry*, or refuse because its host and path are taken."""
 
         def work(db: Connection) -> None:
-            _refuse_taken(db, entry.link)
-            db.execute(INSERT, _row(entry))
-            _remember(db, "create", entry, entry.created_ms, who)
+            add_link(db, entry, who)
 
         try:
             await self._change(work)
@@ -128,9 +126,7 @@ class LinkStore:
             new = revise(old)
             if new == old:
                 return old
-            _refuse_taken(db, new.link)
-            db.execute(UPDATE, (*_row(new)[1:9], new.updated_ms, new.link.id))
-            _remember(db, "update", new, new.updated_ms, who)
+            replace_link(db, new, who)
             return new
 
         return await self._change(work)
@@ -140,8 +136,7 @@ class LinkStore:
 
         def work(db: Connection) -> None:
             old = _required(db.execute(BY_ID, (link_id,)).fetchone(), link_id)
-            db.execute(DELETE, (old.link.id,))
-            _remember(db, "delete", old, now, who)
+            remove_link(db, old, now, who)
 
         await self._change(work)
 
@@ -181,11 +176,52 @@ class LinkStore:
                 yield Position(position), [_entry(row).link for row in rows]
                 after, more = rows[-1][0] if rows else after, len(rows) == links_max
 
+    @property
+    def readers(self) -> Readers:
+        """Return what reads, for the stores of other tables in this database."""
+        return self._readers
+
+    async def change(self, work: Callable[[Connection], T]) -> T:
+        """Run *work* of another store in one transaction; the feed looks for what it changed."""
+        return await self._change(work)
+
     async def _change(self, work: Callable[[Connection], T]) -> T:
         try:
             return await self._writer.transact(work)
         finally:  # also when it failed: it may have happened, and looking costs little
             self._news.announce()
+
+
+def add_link(db: Connection, entry: Entry, who: str) -> None:
+    """Add *entry* and tell the feed, or refuse because its host and path are taken."""
+    _refuse_taken(db, entry.link)
+    db.execute(INSERT, _row(entry))
+    _remember(db, "create", entry, entry.created_ms, who)
+
+
+def replace_link(db: Connection, new: Entry, who: str) -> None:
+    """Put *new* in the place of the link of its id and tell the feed, or refuse as above."""
+    _refuse_taken(db, new.link)
+    db.execute(UPDATE, (*_row(new)[1:9], new.updated_ms, new.link.id))
+    _remember(db, "update", new, new.updated_ms, who)
+
+
+def remove_link(db: Connection, old: Entry, now: Millis, who: str) -> None:
+    """Take *old* away and tell the feed."""
+    db.execute(DELETE, (old.link.id,))
+    _remember(db, "delete", old, now, who)
+
+
+def link_with_id(db: Connection, link_id: str) -> Entry | None:
+    """Return the link, if it is there."""
+    row = db.execute(BY_ID, (link_id,)).fetchone()
+    return _entry(row) if row else None
+
+
+def link_at(db: Connection, host: str, path: str) -> Entry | None:
+    """Return the link of exactly this host and path, if there is one."""
+    row = db.execute(BY_PLACE, (host, path, "")).fetchone()
+    return link_with_id(db, row[0]) if row else None
 
 
 def _history(db: Connection, entropy: Entropy) -> str:

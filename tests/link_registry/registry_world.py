@@ -17,6 +17,8 @@ from link_registry.store import LinkStore
 from link_registry.vitals import Vitals
 from milepost.tokens import (
     EDGE_SCOPES,
+    GRANTS_READ,
+    GRANTS_WRITE,
     LINKS_READ,
     LINKS_WRITE,
     Principal,
@@ -26,12 +28,15 @@ from milepost.tokens import (
 from milepost.vocabulary import Millis
 
 EDITOR, READER, EDGE = "editor-token", "reader-token", "edge-token"
+GRANTER, LENDER = "granter-token", "lender-token"
 DESTINATION = "https://example.org/somewhere"
 
 TOKENS = TokenBook(
     [
         (token_hash(EDITOR), Principal("editor", frozenset({LINKS_READ, LINKS_WRITE}))),
         (token_hash(READER), Principal("reader", frozenset({LINKS_READ}))),
+        (token_hash(GRANTER), Principal("granter", frozenset({GRANTS_READ, GRANTS_WRITE}))),
+        (token_hash(LENDER), Principal("lender", frozenset({GRANTS_WRITE, LINKS_WRITE}))),
         (token_hash(EDGE), Principal("edge", frozenset(EDGE_SCOPES))),
     ]
 )
@@ -100,13 +105,15 @@ class Registry:
 
 
 @contextlib.asynccontextmanager
-async def running_registry(folder: Path) -> AsyncIterator[Registry]:
+async def running_registry(folder: Path, *, cleans: bool = True) -> AsyncIterator[Registry]:
     """Run a registry over the database in *folder*."""
     news, clock = News(), StillClock()
     async with LinkStore.open(folder / "links.db", os.urandom, news, checkpoints=True) as store:
         vitals = Vitals(store)
         await vitals.look()
-        app = registry_app(store, news, vitals, tokens=TOKENS, clock=clock, entropy=os.urandom)
+        app = registry_app(
+            store, news, vitals, tokens=TOKENS, clock=clock, entropy=os.urandom, cleans=cleans
+        )
         server = TestServer(app)
         async with TestClient(server) as client:
             yield Registry(server, client, store, clock)
