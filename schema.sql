@@ -194,6 +194,39 @@ CREATE TABLE change (           -- never updated; the newest row is never delete
     who        TEXT    NOT NULL      -- name of the token that made the change
 ) STRICT;
 
+-- Grants: links with an owner and an end.  Whatever has to be cleaned up stands here
+-- before anybody is called, and a grant's rows go when the last of it is done.
+CREATE TABLE link_grant (
+    id              TEXT    PRIMARY KEY,
+    owner           TEXT    NOT NULL,
+    exclusive       INTEGER NOT NULL CHECK (exclusive IN (0, 1)),
+    link            TEXT    NOT NULL,  -- stays when the link has gone
+    made            INTEGER NOT NULL CHECK (made IN (0, 1)),  -- 1: the link goes with the grant
+    link_expires_ms INTEGER,           -- of a link that was there before: the end of its own
+    metadata        TEXT    NOT NULL,  -- JSON, an object
+    created_ms      INTEGER NOT NULL,
+    ends_ms         INTEGER NOT NULL,
+    ended_ms        INTEGER,           -- NULL: not yet
+    who             TEXT    NOT NULL   -- name of the token that made it
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX link_grant_exclusive ON link_grant (owner)
+    WHERE exclusive = 1 AND ended_ms IS NULL;
+CREATE UNIQUE INDEX link_grant_link ON link_grant (link) WHERE ended_ms IS NULL;
+CREATE INDEX link_grant_ends ON link_grant (ends_ms) WHERE ended_ms IS NULL;
+CREATE INDEX link_grant_owner ON link_grant (owner, id);
+
+CREATE TABLE cleanup (
+    link_grant TEXT    NOT NULL REFERENCES link_grant (id),
+    id         TEXT    NOT NULL,  -- what the backend is told to delete
+    place      INTEGER NOT NULL,  -- in the order in which they were given
+    due_ms     INTEGER,           -- NULL: the grant has not ended, or this one is done
+    done_ms    INTEGER,
+    failures   INTEGER NOT NULL DEFAULT 0,  -- runs in which every try failed
+    reason     TEXT    NOT NULL DEFAULT '',  -- of the last failure
+    PRIMARY KEY (link_grant, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX cleanup_due ON cleanup (due_ms) WHERE due_ms IS NOT NULL;
+
 -- @schema combined 1 0x4D500005
 -- Every region's hits in one place.  Written by the aggregator alone, one
 -- transaction per pulled answer: rows, tallies and cursors move together.

@@ -8,6 +8,8 @@ from typing import Any
 
 from link_registry.app import registry_app
 from link_registry.config import Config
+from link_registry.grants.ending import run_grants
+from link_registry.grants.store import GrantStore
 from link_registry.news import News
 from link_registry.store import LinkStore
 from link_registry.vitals import Vitals
@@ -41,9 +43,13 @@ async def main(config: Config) -> None:
             entropy=system_entropy,
             policy=config.policy,
             origins=config.origins,
+            cleans=config.cleanup is not None,
         )
         await listen(stack, app, config.private)
-        loops = [repeat(clock, LOOK_SECONDS, "vitals", vitals.look)]
+        loops = [
+            repeat(clock, LOOK_SECONDS, "vitals", vitals.look),
+            run_grants(GrantStore(store), config.cleanup, clock, system_entropy),
+        ]
         if config.replicated:
             loops.append(_replication(config, clock))
         await run_until_told(loops)

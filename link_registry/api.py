@@ -8,11 +8,13 @@ Rules of this file:
 
 from link_registry import annotations as notes
 from link_registry import explaining as visit
+from link_registry.grants.api import GRANT_CALLS, GRANT_SCHEMAS
 from link_registry.listing import question as ask
 from link_registry.schemas import (
     CURSOR,
     DESTINATION,
     EXPLANATION,
+    HOST,
     ID,
     INTEGER,
     LIMIT,
@@ -41,9 +43,8 @@ from milepost.tokens import FEED, LINKS_READ, LINKS_WRITE
 
 CONFLICT, STALE, CREATED, NO_CONTENT, UNREADY = 409, 412, 201, 204, 503
 HEADER_TEXT: Schema = {"type": "string", "maxLength": visit.HEADER_CHARS_MAX}
-HOST = text_of(links.HOST_PATTERN, links.HOST_CHARS_MAX)
 SETTABLE: dict[str, Schema] = {
-    "host": {**HOST, "description": "a host name, with a port or without; * is every host"},
+    "host": HOST,
     "path": {
         **text_of(links.PATH_PATTERN, links.PATH_CHARS_MAX),
         "description": "where it is; with /* at the end it stands for all that begins so",
@@ -271,7 +272,7 @@ OTHER_CALLS = (
 API = Api(
     title="Milepost link registry",
     version=__version__,
-    calls=(*LINK_CALLS, *OTHER_CALLS),
+    calls=(*LINK_CALLS, *GRANT_CALLS, *OTHER_CALLS),
     schemas={
         "Link": LINK,
         "NewLink": object_of(SETTABLE, required=("destination",)),
@@ -280,5 +281,6 @@ API = Api(
         "Explanation": EXPLANATION,
         "Change": CHANGE,
         "Host": HOST_COUNT,
+        **GRANT_SCHEMAS,
     },
 )

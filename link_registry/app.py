@@ -4,6 +4,8 @@ from aiohttp import web
 
 from link_registry.api import API
 from link_registry.feed import Feed
+from link_registry.grants.handlers import Grants
+from link_registry.grants.store import GrantStore
 from link_registry.handlers import Links
 from link_registry.news import News
 from link_registry.policy import Policy
@@ -30,8 +32,9 @@ def registry_app(
     entropy: Entropy,
     policy: Policy | None = None,
     origins: frozenset[str] = frozenset(),
+    cleans: bool = False,
 ) -> web.Application:
-    """Return the application over *store*."""
+    """Return the application over *store*.  *cleans*: somebody cleans up after grants."""
     app = new_app(entropy, tokens)
     allow_origins(app, origins)
     feed = Feed(store, news, clock)
@@ -42,6 +45,8 @@ def registry_app(
     app.on_shutdown.append(end_feed)  # before the server waits for its open answers
     add_health(app, vitals.reasons)
     links = Links(store, clock, entropy, policy or Policy())
-    add_calls(app, API, links.handlers(), limit=RateLimit(RATE), clock=clock)
+    grants = Grants(GrantStore(store), clock, entropy, policy or Policy(), cleans=cleans)
+    handlers = {**links.handlers(), **grants.handlers()}
+    add_calls(app, API, handlers, limit=RateLimit(RATE), clock=clock)
     app.router.add_get("/sync/stream", guarded(FEED, feed.stream), allow_head=False)
     return app

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
+from link_registry.grants.backend import Target
 from link_registry.own_hosts import OwnHosts
 from link_registry.policy import Policy
 from milepost.config import EnvReader, Listener
 from milepost.links import WEB_SCHEMES, can_be_scheme
+
+YES = ("yes", "1", "true")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +26,7 @@ class Config:
     replica_url: str
     policy: Policy
     origins: frozenset[str]
+    cleanup: Target | None  # None: nobody cleans up after grants
 
     @property
     def database(self) -> Path:
@@ -46,6 +51,7 @@ class Config:
                 replica_url=replica_url,
                 policy=Policy(schemes=_schemes(read), own=_own_hosts(read)),
                 origins=read.origins("CORS_ORIGINS"),
+                cleanup=_cleanup(read),
             )
 
 
@@ -66,3 +72,14 @@ def _own_hosts(read: EnvReader) -> OwnHosts:
     if faults:
         read.fault("OWN_HOSTS", f"want host, host:port or *.suffix, got {', '.join(faults)}")
     return hosts
+
+
+def _cleanup(read: EnvReader) -> Target | None:
+    url = read.url("CLEANUP_URL")
+    allow_private = read.text("CLEANUP_ALLOW_PRIVATE") in YES
+    if not url:
+        return None
+    parts = urlsplit(url)
+    if "@" in parts.netloc or "?" in url or "#" in url:  # not repeated: there may be secrets in it
+        read.fault("CLEANUP_URL", "want http://host/path, without a user, a ? or a #")
+    return Target(url, read.secret("CLEANUP_TOKEN"), allow_private=allow_private)

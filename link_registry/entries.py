@@ -75,8 +75,10 @@ def fields_of(body: Any) -> dict[str, Any]:
 
 def new_entry(fields: Mapping[str, Any], link_id: LinkId, now: Millis) -> Entry:
     """Return a new link of these *fields*, or refuse naming the one that is wrong."""
+    link = link_from(_of_link(fields), link_id)
+    _refuse_late_rules(link)
     return Entry(
-        link=link_from(_of_link(fields), link_id),
+        link=link,
         version=1,
         created_ms=now,
         updated_ms=now,
@@ -87,10 +89,14 @@ def new_entry(fields: Mapping[str, Any], link_id: LinkId, now: Millis) -> Entry:
 def revised(entry: Entry, fields: Mapping[str, Any], now: Millis) -> Entry:
     """Return *entry* with *fields* changed; *entry* itself when that changes nothing."""
     link = link_from(entry.link.to_rule() | _of_link(fields), entry.link.id)
-    new = replace(entry, link=link, **annotations_from(fields))
-    if new == entry:
-        return entry
-    return replace(new, version=entry.version + 1, updated_ms=now)
+    if (link.rules, link.expires_ms) != (entry.link.rules, entry.link.expires_ms):
+        _refuse_late_rules(link)
+    return _counted(entry, replace(entry, link=link, **annotations_from(fields)), now)
+
+
+def relinked(entry: Entry, link: Link, now: Millis) -> Entry:
+    """Return *entry* with *link* for what edges are told, where nobody is there to be refused."""
+    return _counted(entry, replace(entry, link=link), now)
 
 
 def differences(old: Entry | None, new: Entry | None) -> list[dict[str, Any]]:
@@ -102,6 +108,25 @@ def differences(old: Entry | None, new: Entry | None) -> list[dict[str, Any]]:
         for name in dict.fromkeys((*before, *after))
         if before.get(name) != after.get(name)
     ]
+
+
+def _counted(old: Entry, new: Entry, now: Millis) -> Entry:
+    if new == old:
+        return old
+    return replace(new, version=old.version + 1, updated_ms=now)
+
+
+def _refuse_late_rules(link: Link) -> None:
+    """Refuse a rule that begins when the link has ended; whoever wrote it meant something else.
+
+    Such a link is valid all the same: the end of a grant may come before that of the link.
+    """
+    ends = link.expires_ms
+    for index, rule in enumerate(link.rules):
+        if ends is not None and rule.start_ms is not None and rule.start_ms >= ends:
+            accepted = "a moment before the link's expires_ms"
+            field = f"rules[{index}].when.start_ms"
+            raise FieldError(field=field, accepted=accepted, got="one that is not")
 
 
 def _of_link(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,10 @@ ID = Parameter(
     name="id", meaning="the link's id", where=PATH, schema={"type": "string", "minLength": 1}
 )
 
+HOST: Schema = {
+    **text_of(links.HOST_PATTERN, links.HOST_CHARS_MAX),
+    "description": "a host name, with a port or without; * is every host",
+}
 DESTINATION: Schema = {
     **text_of(links.VISIBLE_PATTERN, links.DESTINATION_CHARS_MAX),
     "description": "where it leads: http, https, or a scheme that is allowed",

@@ -134,8 +134,7 @@ class LinkStore:
         """Add *entry*, or refuse because its host and path are taken."""
 
         def work(db: Connection) -> None:
-            _refuse_taken(db, entry.link)
-            _insert(db, entry, who)
+            add_link(db, entry, who)
 
         await self._insert(work)
 
@@ -144,9 +143,8 @@ class LinkStore:
 
         def work(db: Connection) -> Entry:
             for entry in entries:
-                place = (entry.link.path, entry.link.host, entry.link.host)
-                if not db.execute(PATH_IN_USE, place).fetchone():
-                    _insert(db, entry, who)
+                if not path_in_use(db, entry.link):
+                    add_link(db, entry, who)
                     return entry
             msg = "every path that was drawn is taken; ask again, or name a path"
             raise UnavailableError(msg)
@@ -168,13 +166,7 @@ class LinkStore:
             new = revise(old)
             if new == old:
                 return old
-            if _place(new.link) != _place(old.link):
-                _refuse_taken(db, new.link)
-            # What was allowed once stays as it is until somebody touches it.
-            if _leads(new.link) != _leads(old.link):
-                _refuse_circles(db, new.link)
-            db.execute(UPDATE, (*_row(new)[1:], new.link.id))
-            _remember(db, old, new, new.updated_ms, who)
+            replace_link(db, old, new, who)
             return new
 
         return await self._change(work)
@@ -188,8 +180,7 @@ class LinkStore:
             old = _required(db.execute(BY_ID, (link_id,)).fetchone(), link_id)
             if check is not None:
                 check(old)
-            db.execute(DELETE, (old.link.id,))
-            _remember(db, old, None, now, who)
+            remove_link(db, old, now, who)
 
         await self._change(work)
 
@@ -225,11 +216,57 @@ class LinkStore:
                 yield Position(position), [entry_of(row).link for row in rows]
                 after, more = rows[-1][0] if rows else after, len(rows) == links_max
 
+    async def change(self, work: Callable[[Connection], T]) -> T:
+        """Run *work* of another store in one transaction; the feed looks for what it changed."""
+        return await self._change(work)
+
     async def _change(self, work: Callable[[Connection], T]) -> T:
         try:
             return await self._writer.transact(work)
         finally:  # also when it failed: it may have happened, and looking costs little
             self._news.announce()
+
+
+def add_link(db: Connection, entry: Entry, who: str) -> None:
+    """Add *entry* and tell the feed, or refuse because of where it is, or of where it leads."""
+    _refuse_taken(db, entry.link)
+    _refuse_circles(db, entry.link)
+    db.execute(INSERT, _row(entry))
+    _remember(db, None, entry, entry.created_ms, who)
+
+
+def replace_link(db: Connection, old: Entry, new: Entry, who: str) -> None:
+    """Put *new* in the place of *old* and tell the feed, or refuse as above."""
+    if _place(new.link) != _place(old.link):
+        _refuse_taken(db, new.link)
+    # What was allowed once stays as it is until somebody touches it.
+    if _leads(new.link) != _leads(old.link):
+        _refuse_circles(db, new.link)
+    db.execute(UPDATE, (*_row(new)[1:], new.link.id))
+    _remember(db, old, new, new.updated_ms, who)
+
+
+def remove_link(db: Connection, old: Entry, now: Millis, who: str) -> None:
+    """Take *old* away and tell the feed."""
+    db.execute(DELETE, (old.link.id,))
+    _remember(db, old, None, now, who)
+
+
+def path_in_use(db: Connection, link: Link) -> bool:
+    """Tell whether somebody uses the path of *link* where it would be seen."""
+    return db.execute(PATH_IN_USE, (link.path, link.host, link.host)).fetchone() is not None
+
+
+def link_with_id(db: Connection, link_id: str) -> Entry | None:
+    """Return the link, if it is there."""
+    row = db.execute(BY_ID, (link_id,)).fetchone()
+    return entry_of(row) if row else None
+
+
+def link_at(db: Connection, host: str, path: str) -> Entry | None:
+    """Return the link of exactly this host and path, if there is one."""
+    row = db.execute(BY_PLACE, (host, path, "")).fetchone()
+    return link_with_id(db, row[0]) if row else None
 
 
 def _history(db: Connection, entropy: Entropy) -> str:
@@ -271,12 +308,6 @@ def _place(link: Link) -> tuple[str, str]:
 
 def _leads(link: Link) -> tuple[str, tuple[tuple[str, str], ...]]:
     return link.host, tuple(destinations(link))
-
-
-def _insert(db: Connection, entry: Entry, who: str) -> None:
-    _refuse_circles(db, entry.link)
-    db.execute(INSERT, _row(entry))
-    _remember(db, None, entry, entry.created_ms, who)
 
 
 def _remember(

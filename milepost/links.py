@@ -105,7 +105,6 @@ def link_from(rule: Any, link_id: str) -> Link:
             raise FieldError(field=field, accepted=accepted, got="one in the host")
         return found
 
-    expires_ms = _expires_ms(rule.get("expires_ms"))
     return Link(
         id=LinkId(link_id),
         host=_host(rule.get("host", ANY_HOST)),
@@ -114,8 +113,8 @@ def link_from(rule: Any, link_id: str) -> Link:
         status=_status(rule.get("status", 302)),
         enabled=_yes_or_no("enabled", rule.get("enabled", True)),
         pass_query=_yes_or_no("pass_query", rule.get("pass_query", False)),
-        expires_ms=expires_ms,
-        rules=rules_from(rule.get("rules", []), destination, expires_ms),
+        expires_ms=_expires_ms(rule.get("expires_ms")),
+        rules=rules_from(rule.get("rules", []), destination),
     )
 
 

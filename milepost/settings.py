@@ -299,6 +299,23 @@ SETTINGS: dict[str, Setting] = {
         readers=(LINKS,),
         default="",
     ),
+    "CLEANUP_URL": Setting(
+        meaning="address of the backend that cleans up after grants, asked for /delete/{id} below "
+        "it; empty: grants cannot have cleanup ids",
+        readers=(LINKS,),
+        default="",
+    ),
+    "CLEANUP_TOKEN": Setting(
+        meaning="bearer token that is shown to that backend",
+        readers=(LINKS,),
+        secret=True,
+    ),
+    "CLEANUP_ALLOW_PRIVATE": Setting(
+        meaning="whether that backend may be at a private, loopback or otherwise special address",
+        readers=(LINKS,),
+        default="no",
+        choices=("no", "yes", "0", "1", "false", "true"),
+    ),
     "FLEET": Setting(
         meaning="the fleet.json of a running `milepost dev`",
         readers=(PEOPLE,),

@@ -2,6 +2,7 @@
 
 from milepost.cli.config import config
 from milepost.cli.dev import dev
+from milepost.cli.grants import grants
 from milepost.cli.group import cli
 from milepost.cli.hits import hits
 from milepost.cli.keys import keys
@@ -12,7 +13,7 @@ from milepost.cli.serve import serve
 from milepost.cli.set_aside import set_aside
 from milepost.cli.sources import sources
 
-for command in (dev, serve, hits, links, log, keys, sources, reconcile, set_aside, config):
+for command in (dev, serve, hits, links, grants, log, keys, sources, reconcile, set_aside, config):
     cli.add_command(command)
 
 __all__ = ["cli"]

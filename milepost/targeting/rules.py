@@ -105,17 +105,14 @@ def pattern_of(name: str) -> str:
     return _VALUES[name][0].pattern
 
 
-def rules_from(told: Any, destination: Destination, ends_ms: Millis | None) -> tuple[Rule, ...]:
-    """Return the rules in *told*, or refuse; *ends_ms* is when their link does."""
+def rules_from(told: Any, destination: Destination) -> tuple[Rule, ...]:
+    """Return the rules in *told*, or refuse."""
     if not isinstance(told, list) or len(told) > RULES_MAX:
         accepted = f"a list of at most {RULES_MAX} rules"
         raise FieldError(field="rules", accepted=accepted, got=shape_of(told))
     rules: list[Rule] = []
     for index, each in enumerate(told):
         rule, field = _rule(f"rules[{index}]", each, destination), f"rules[{index}]"
-        if ends_ms is not None and (rule.start_ms or 0) >= ends_ms:
-            accepted = "a moment before the link's expires_ms"
-            raise FieldError(field=f"{field}.when.start_ms", accepted=accepted, got="a later one")
         for number, earlier in enumerate(rules):
             if _contains(earlier, rule):
                 holds = "holds whenever this one does" if earlier.when() else "always holds"

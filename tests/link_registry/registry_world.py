@@ -17,8 +17,11 @@ from link_registry.store import LinkStore
 from link_registry.vitals import Vitals
 from milepost.tokens import (
     EDGE_SCOPES,
+    GRANTS_READ,
+    GRANTS_WRITE,
     LINKS_READ,
     LINKS_WRITE,
+    OPERATOR_SCOPES,
     Principal,
     TokenBook,
     token_hash,
@@ -26,12 +29,16 @@ from milepost.tokens import (
 from milepost.vocabulary import Millis
 
 EDITOR, READER, EDGE = "editor-token", "reader-token", "edge-token"
+GRANTER, LENDER, OPERATOR = "granter-token", "lender-token", "operator-token"
 DESTINATION = "https://example.org/somewhere"
 
 TOKENS = TokenBook(
     [
         (token_hash(EDITOR), Principal("editor", frozenset({LINKS_READ, LINKS_WRITE}))),
         (token_hash(READER), Principal("reader", frozenset({LINKS_READ}))),
+        (token_hash(GRANTER), Principal("granter", frozenset({GRANTS_READ, GRANTS_WRITE}))),
+        (token_hash(LENDER), Principal("lender", frozenset({GRANTS_WRITE, LINKS_WRITE}))),
+        (token_hash(OPERATOR), Principal("operator", frozenset(OPERATOR_SCOPES))),
         (token_hash(EDGE), Principal("edge", frozenset(EDGE_SCOPES))),
     ]
 )
@@ -102,12 +109,13 @@ class Registry:
 
 @contextlib.asynccontextmanager
 async def running_registry(folder: Path, **given: Any) -> AsyncIterator[Registry]:
-    """Run a registry over the database in *folder*, with its policy and origins as *given*."""
+    """Run a registry over the database in *folder*, as *given*, and with somebody who cleans up."""
     news, clock = News(), StillClock()
     async with LinkStore.open(folder / "links.db", os.urandom, news, checkpoints=True) as store:
         vitals = Vitals(store)
         await vitals.look()
-        told: dict[str, Any] = {"tokens": TOKENS, "clock": clock, "entropy": os.urandom} | given
+        told: dict[str, Any] = {"tokens": TOKENS, "clock": clock, "entropy": os.urandom}
+        told |= {"cleans": True} | given
         app = registry_app(store, news, vitals, **told)
         server = TestServer(app)
         # A longer line than usual: the parser would refuse it before the registry can say why.

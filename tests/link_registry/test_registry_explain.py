@@ -58,6 +58,18 @@ async def test_rules_can_be_changed_and_taken_away(registry: Registry) -> None:
     ]
 
 
+async def test_a_rule_does_not_begin_when_its_link_has_ended(registry: Registry) -> None:
+    """It would never hold; moving the end to before it is refused as well."""
+    rules = [{"when": {"start_ms": 5_000}, "destination": DESTINATION}]
+    body = {"path": "/a", "destination": DESTINATION, "rules": rules, "expires_ms": 5_000}
+    refused = await registry.call("POST", "/v1/links", body)
+    made = await registry.create("/a", rules=rules, expires_ms=5_001)
+    moved = await registry.call("PATCH", f"/v1/links/{made['id']}", {"expires_ms": 5_000})
+
+    assert (refused.status, moved.status) == (400, 400)
+    assert (await moved.json())["field"] == "rules[0].when.start_ms"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -11,7 +11,7 @@ from link_registry.api import API, LINK_CALLS
 from milepost.clock import SystemClock
 from milepost.links import FIELDS
 from milepost.openapi import PATH, document
-from tests.link_registry.registry_world import EDITOR, READER, Registry, running_registry
+from tests.link_registry.registry_world import OPERATOR, READER, Registry, running_registry
 
 LINE_CHARS_SHOWN = 300
 
@@ -36,7 +36,7 @@ async def _schemathesis(registry: Registry, folder: Path, *options: str) -> tupl
     """Have calls made out of the document, good and bad ones; return the verdict."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{registry.url}/openapi.json"),
-        *("--header", f"Authorization: Bearer {EDITOR}", "--checks", ",".join(CHECKS)),
+        *("--header", f"Authorization: Bearer {OPERATOR}", "--checks", ",".join(CHECKS)),
         *("--exclude-path", "/sync/stream", "--seed", "1", "--no-color", "--warnings", "off"),
         *("--generation-database", "none", *options),
         cwd=folder,
@@ -115,7 +115,7 @@ async def test_one_token_cannot_call_without_end(registry: Registry) -> None:
 
 async def test_the_registry_does_what_its_document_says(tmp_path: Path) -> None:
     """No 5xx and no answer that is not described, for some calls of every kind."""
-    async with running_registry(tmp_path, clock=SystemClock()) as registry:
+    async with running_registry(tmp_path, clock=SystemClock(), cleans=False) as registry:
         await registry.create("/docs/*", host="go.test", tags=["a"], note="b")
         options = ("--phases", "fuzzing", "--max-examples", "4", "--no-shrink")
         status, told = await _schemathesis(registry, tmp_path, *options)
@@ -126,7 +126,7 @@ async def test_the_registry_does_what_its_document_says(tmp_path: Path) -> None:
 @pytest.mark.slow
 async def test_the_registry_does_all_that_its_document_says(tmp_path: Path) -> None:
     """The same for many calls, each limit by itself, and calls that follow from each other."""
-    async with running_registry(tmp_path, clock=SystemClock()) as registry:
+    async with running_registry(tmp_path, clock=SystemClock(), cleans=False) as registry:
         await registry.create("/docs/*", host="go.test", tags=["a"], note="b")
         status, told = await _schemathesis(
             *(registry, tmp_path, "--phases", "examples,coverage,fuzzing,stateful"),

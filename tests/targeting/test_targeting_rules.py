@@ -140,14 +140,6 @@ def test_a_rule_that_may_decide_is_kept(earlier: Any, later: Any) -> None:
     assert len(rules(earlier, later)) == 2
 
 
-def test_a_rule_does_not_begin_when_its_link_has_ended() -> None:
-    """It would never hold."""
-    with pytest.raises(RejectedError, match=r"^rules\[0\]\.when\.start_ms: "):
-        rules(to(start_ms=50), expires_ms=50)
-
-    assert rules(to(start_ms=49), expires_ms=50)
-
-
 @pytest.mark.parametrize("end", ["rules[0].destination", "rules[0].variants[1].destination"])
 def test_a_wildcard_is_no_part_of_a_host_in_any_destination(end: str) -> None:
     """Whoever clicks would choose where the pattern leads."""
