@@ -144,7 +144,8 @@ BEGIN SELECT raise(ABORT, 'the audit table only grows'); END;
 -- The registry's links, and every change that was ever made to them.  Written by
 -- the registry alone; a change stands in the transaction of the link it changes.
 CREATE TABLE meta (             -- one row, written when the file is made
-    history    TEXT    NOT NULL CHECK (length(history) = 32)  -- random; names this database's life
+    history    TEXT    NOT NULL CHECK (length(history) = 32), -- random; another after a restore
+    holder     BLOB    NOT NULL   -- the process that took it last: no other may write
 ) STRICT;
 
 CREATE TABLE link (

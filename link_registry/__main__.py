@@ -8,6 +8,7 @@ from typing import Any
 
 from link_registry.app import registry_app
 from link_registry.config import Config
+from link_registry.fencing.fence import MARK_SECONDS
 from link_registry.news import News
 from link_registry.store import LinkStore
 from link_registry.vitals import Vitals
@@ -28,13 +29,22 @@ async def main(config: Config) -> None:
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(sole_holder(config.data / "lock", f"the folder {config.data}"))
         store = await stack.enter_async_context(
-            LinkStore.open(config.database, system_entropy, news, checkpoints=not config.replicated)
+            LinkStore.open(
+                config.database,
+                system_entropy,
+                news,
+                checkpoints=not config.replicated,
+                machine=config.machine,
+            )
         )
         vitals = Vitals(store)
         await vitals.look()
         app = registry_app(store, news, vitals, tokens=tokens, clock=clock, entropy=system_entropy)
         await listen(stack, app, config.private)
-        loops = [repeat(clock, LOOK_SECONDS, "vitals", vitals.look)]
+        loops = [
+            repeat(clock, LOOK_SECONDS, "vitals", vitals.look),
+            repeat(clock, MARK_SECONDS, "mark", store.fence.look),
+        ]
         if config.replicated:
             loops.append(_replication(config, clock))
         await run_until_told(loops)

@@ -13,6 +13,7 @@ class Config:
     """What the registry is told at its start.  Read once, in `__main__`."""
 
     data: Path
+    machine: str
     private: tuple[Listener, ...]
     tokens_file: Path
     litestream_socket: str  # empty, together with the next: nothing is replicated
@@ -35,6 +36,7 @@ class Config:
             socket, replica_url = read.replication()
             return cls(
                 data=read.path("DATA"),
+                machine=read.short_name("MACHINE", capitals=True),
                 private=read.listeners("PRIVATE_LISTEN"),
                 tokens_file=read.path("TOKENS_FILE"),
                 litestream_socket=socket,

@@ -8,3 +8,6 @@ SUBSCRIBERS = Gauge("milepost_registry_feed_subscribers", "Edges that follow the
 SNAPSHOTS = Counter(
     "milepost_registry_feed_snapshots_total", "Snapshots sent to edges that could not be resumed"
 )
+CUT = Counter(
+    "milepost_registry_feed_cut_total", "Subscribers whose stream was ended as they did not read"
+)

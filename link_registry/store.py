@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import orjson
 
 from link_registry.entries import Entry
+from link_registry.fencing.fence import Fence
 from link_registry.news import News
 from milepost import sqlite
 from milepost.clock import Entropy
@@ -20,12 +21,7 @@ from milepost.vocabulary import LinkId, Millis, Position
 
 T = TypeVar("T")
 
-HISTORY_BYTES = 16
 READERS = 4
-
-HISTORY = "SELECT history FROM meta"
-
-BEGIN_HISTORY = "INSERT INTO meta (history) VALUES (?)"
 
 INSERT = """
     INSERT INTO link (id, host, path, destination, status, enabled, pass_query, expires_ms,
@@ -82,29 +78,35 @@ class Change:
 class LinkStore:
     """The registry's database."""
 
-    def __init__(self, writer: Writer, readers: Readers, history: str, news: News) -> None:
+    def __init__(self, writer: Writer, readers: Readers, fence: Fence, news: News) -> None:
         self._writer = writer
         self._readers = readers
-        self._history = history
         self._news = news
+        self.fence = fence
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, path: Path, entropy: Entropy, news: News, *, checkpoints: bool
+        cls,
+        path: Path,
+        entropy: Entropy,
+        news: News,
+        *,
+        checkpoints: bool,
+        machine: str = "local",
     ) -> AsyncIterator[Self]:
         """Lend the store in *path*, made if it is not there.  Changes are announced by *news*."""
         async with contextlib.AsyncExitStack() as stack:
             writer = Writer(open_database(path, "links"), checkpoints=checkpoints)
             stack.push_async_callback(writer.close)
-            history = await writer.transact(lambda db: _history(db, entropy))
+            fence = await Fence.claim(path, writer, machine=machine, entropy=entropy)
             readers = await Readers.open(path, READERS)
             stack.push_async_callback(readers.close)
-            yield cls(writer, readers, history, news)
+            yield cls(writer, readers, fence, news)
 
     def place(self, position: Position) -> FeedPlace:
         """Return *position* as a place in this database's history."""
-        return FeedPlace(self._history, position)
+        return FeedPlace(self.fence.history, position)
 
     async def create(self, entry: Entry, who: str) -> None:
         """Add *entry*, or refuse because its host and path are taken."""
@@ -186,14 +188,6 @@ class LinkStore:
             return await self._writer.transact(work)
         finally:  # also when it failed: it may have happened, and looking costs little
             self._news.announce()
-
-
-def _history(db: Connection, entropy: Entropy) -> str:
-    row = db.execute(HISTORY).fetchone()
-    if row is None:
-        row = (entropy(HISTORY_BYTES).hex(),)
-        db.execute(BEGIN_HISTORY, row)
-    return str(row[0])
 
 
 def _refuse_taken(db: Connection, link: Link) -> None:

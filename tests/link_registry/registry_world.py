@@ -72,6 +72,7 @@ class Registry:
     client: TestClient[Any, Any]
     store: LinkStore
     clock: StillClock
+    news: News
 
     @property
     def url(self) -> str:
@@ -109,7 +110,7 @@ async def running_registry(folder: Path) -> AsyncIterator[Registry]:
         app = registry_app(store, news, vitals, tokens=TOKENS, clock=clock, entropy=os.urandom)
         server = TestServer(app)
         async with TestClient(server) as client:
-            yield Registry(server, client, store, clock)
+            yield Registry(server, client, store, clock, news)
 
 
 async def until(condition: Callable[[], bool]) -> None:
