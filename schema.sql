@@ -172,6 +172,16 @@ CREATE TABLE change (           -- never updated; the newest row is never delete
     who        TEXT    NOT NULL      -- name of the token that made the change
 ) STRICT;
 
+CREATE TABLE call (             -- a bulk call that named a key, for a day
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    who    TEXT    NOT NULL,    -- name of the token that made it
+    key    TEXT    NOT NULL,
+    digest BLOB    NOT NULL,    -- of its body
+    answer BLOB    NOT NULL,    -- compressed
+    at_ms  INTEGER NOT NULL,
+    UNIQUE (who, key)
+) STRICT;
+
 -- @schema combined 1 0x4D500005
 -- Every region's hits in one place.  Written by the aggregator alone, one
 -- transaction per pulled answer: rows, tallies and cursors move together.

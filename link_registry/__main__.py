@@ -10,6 +10,7 @@ from link_registry.app import registry_app
 from link_registry.config import Config
 from link_registry.fencing.fence import MARK_SECONDS
 from link_registry.news import News
+from link_registry.pruner import PRUNE_SECONDS, Pruner
 from link_registry.store import LinkStore
 from link_registry.vitals import Vitals
 from milepost.clock import Clock, SystemClock, system_entropy
@@ -44,6 +45,7 @@ async def main(config: Config) -> None:
         loops = [
             repeat(clock, LOOK_SECONDS, "vitals", vitals.look),
             repeat(clock, MARK_SECONDS, "mark", store.fence.look),
+            repeat(clock, PRUNE_SECONDS, "prune", Pruner(store, clock, config.history_days).step),
         ]
         if config.replicated:
             loops.append(_replication(config, clock))

@@ -2,9 +2,11 @@
 
 from aiohttp import web
 
+from link_registry.bulk.handlers import Bulk
 from link_registry.feed import Feed
 from link_registry.handlers import Links
 from link_registry.news import News
+from link_registry.positions.handlers import Positions
 from link_registry.store import LinkStore
 from link_registry.vitals import Vitals
 from milepost.clock import Clock, Entropy
@@ -31,6 +33,8 @@ def registry_app(
 
     app.on_shutdown.append(end_feed)  # before the server waits for its open answers
     add_health(app, vitals.reasons)
+    Bulk(store, clock, entropy).add_routes(app.router)
     Links(store, clock, entropy).add_routes(app.router)
+    Positions(store, clock).add_routes(app.router)
     app.router.add_get("/sync/stream", guarded(FEED, feed.stream), allow_head=False)
     return app

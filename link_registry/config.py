@@ -18,6 +18,7 @@ class Config:
     tokens_file: Path
     litestream_socket: str  # empty, together with the next: nothing is replicated
     replica_url: str
+    history_days: int  # for which changes are kept
 
     @property
     def database(self) -> Path:
@@ -41,4 +42,5 @@ class Config:
                 tokens_file=read.path("TOKENS_FILE"),
                 litestream_socket=socket,
                 replica_url=replica_url,
+                history_days=read.integer("LINKS_HISTORY_DAYS"),
             )

@@ -11,3 +11,4 @@ SNAPSHOTS = Counter(
 CUT = Counter(
     "milepost_registry_feed_cut_total", "Subscribers whose stream was ended as they did not read"
 )
+BULK_ITEMS = Counter("milepost_registry_bulk_items_total", "Items of bulk calls that were done")

@@ -59,7 +59,18 @@ REMEMBER = """
     SELECT coalesce(max(position), 0) + 1, ?, ?, ?, ?, ? FROM change
 """
 
+# Looks at the oldest rows only, however many there are.
+PRUNE = """
+    DELETE FROM change
+     WHERE position <= (SELECT max(position) FROM change) - ?
+       AND position IN (SELECT position
+                          FROM (SELECT position, at_ms FROM change ORDER BY position LIMIT ?)
+                         WHERE at_ms < ?)
+"""
+
 POSITION = "SELECT coalesce(max(position), 0) FROM change"
+
+CHANGED_MS = "SELECT at_ms FROM change WHERE position = ?"
 
 CHANGES_AFTER = """
     SELECT position, action, rule FROM change WHERE position > ? ORDER BY position LIMIT ?
@@ -147,6 +158,22 @@ class LinkStore:
 
         await self._change(work)
 
+    async def all_at_once(self, work: Callable[[Connection], T]) -> T:
+        """Do many changes in one transaction, and announce them once; see `Changing`."""
+        try:
+            return await self._change(work)
+        except sqlite.IntegrityError as error:  # places are looked at before, so it is an id
+            msg = "an id drawn for a link is in use; ask again"
+            raise UnavailableError(msg) from error
+
+    async def prune(self, before_ms: Millis, *, newest: int, at_once: int) -> int:
+        """Forget up to *at_once* of the oldest changes, if they were made before that moment.
+
+        Never one of the *newest*; return how many.
+        """
+        values = (max(newest, 1), at_once, before_ms)
+        return await self._writer.transact(lambda db: db.execute(PRUNE, values).rowcount)
+
     async def get(self, link_id: str) -> Entry:
         """Return one link."""
         return _required(await self._readers.row(BY_ID, (link_id,)), link_id)
@@ -164,6 +191,11 @@ class LinkStore:
         """Return the position of the newest change; 0 before the first."""
         [(position,)] = await self._readers.rows(POSITION)
         return Position(position)
+
+    async def changed_ms(self, position: Position) -> Millis | None:
+        """Return when the change at *position* was made, if it is kept."""
+        row = await self._readers.row(CHANGED_MS, (position,))
+        return Millis(row[0]) if row else None
 
     async def changes_after(self, position: Position, limit: int) -> list[Change]:
         """Return committed changes in their order, without a gap."""
@@ -188,6 +220,41 @@ class LinkStore:
             return await self._writer.transact(work)
         finally:  # also when it failed: it may have happened, and looking costs little
             self._news.announce()
+
+
+class Changing:
+    """The links inside of one transaction, changed by *who*."""
+
+    def __init__(self, db: Connection, who: str) -> None:
+        self._db = db
+        self._who = who
+
+    def by_id(self, link_id: str) -> Entry | None:
+        """Return the link with that id."""
+        row = self._db.execute(BY_ID, (link_id,)).fetchone()
+        return _entry(row) if row else None
+
+    def by_place(self, host: str, path: str) -> Entry | None:
+        """Return the link of that host and path."""
+        row = self._db.execute(BY_PLACE, (host, path, "")).fetchone()
+        return self.by_id(row[0]) if row else None
+
+    def create(self, entry: Entry) -> None:
+        """Add a link, or refuse because its place is taken."""
+        _refuse_taken(self._db, entry.link)
+        self._db.execute(INSERT, _row(entry))
+        _remember(self._db, "create", entry, entry.created_ms, self._who)
+
+    def update(self, entry: Entry) -> None:
+        """Put *entry* in the place of the link with its id, or refuse as its place is taken."""
+        _refuse_taken(self._db, entry.link)
+        self._db.execute(UPDATE, (*_row(entry)[1:9], entry.updated_ms, entry.link.id))
+        _remember(self._db, "update", entry, entry.updated_ms, self._who)
+
+    def delete(self, entry: Entry, now: Millis) -> None:
+        """Take a link away."""
+        self._db.execute(DELETE, (entry.link.id,))
+        _remember(self._db, "delete", entry, now, self._who)
 
 
 def _refuse_taken(db: Connection, link: Link) -> None:

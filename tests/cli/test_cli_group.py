@@ -46,6 +46,7 @@ def test_the_commands_of_this_version() -> None:
         *("dev", "serve", "hits", "reconcile", "config"),
         *("sources", "sources ls", "sources abandon"),
         *("links", "links create", "links ls", "links get", "links update", "links rm"),
+        *("links import", "links export", "links status"),
         *("keys", "keys init", "keys list", "keys destroy", "keys receipts"),
         *("keys", "keys init", "keys list", "keys rotate", "keys export-public", "keys audit"),
         *("keys backup", "keys recover", "keys rewrap"),
