@@ -146,7 +146,8 @@ BEGIN SELECT raise(ABORT, 'the audit table only grows'); END;
 -- The registry's links, and every change that was ever made to them.  Written by
 -- the registry alone; a change stands in the transaction of the link it changes.
 CREATE TABLE meta (             -- one row, written when the file is made
-    history    TEXT    NOT NULL CHECK (length(history) = 32)  -- random; names this database's life
+    history    TEXT    NOT NULL CHECK (length(history) = 32), -- random; another after a restore
+    holder     BLOB    NOT NULL   -- the process that took it last: no other may write
 ) STRICT;
 
 CREATE TABLE link (
@@ -184,14 +185,14 @@ CREATE TABLE history (
     fields     TEXT    NOT NULL,   -- JSON: [{"field", "before", "after"}]
     PRIMARY KEY (link, version)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX history_at ON history (at_ms);
 
-CREATE TABLE change (           -- never updated; the newest row is never deleted
+CREATE TABLE change (           -- what edges need; never updated, and the newest row is never deleted
     position   INTEGER PRIMARY KEY,  -- 1, 2, 3 without gaps; what the edges count by
     action     TEXT    NOT NULL CHECK (action IN ('create', 'update', 'delete')),
     link       TEXT    NOT NULL,
     rule       TEXT    NOT NULL,     -- JSON, as the feed carries it
-    at_ms      INTEGER NOT NULL,
-    who        TEXT    NOT NULL      -- name of the token that made the change
+    at_ms      INTEGER NOT NULL
 ) STRICT;
 
 -- Grants: links with an owner and an end.  Whatever has to be cleaned up stands here
@@ -226,6 +227,16 @@ CREATE TABLE cleanup (
     PRIMARY KEY (link_grant, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX cleanup_due ON cleanup (due_ms) WHERE due_ms IS NOT NULL;
+
+CREATE TABLE call (             -- a bulk call that named a key, for a day
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    who    TEXT    NOT NULL,    -- name of the token that made it
+    key    TEXT    NOT NULL,
+    digest BLOB    NOT NULL,    -- of its body
+    answer BLOB    NOT NULL,    -- compressed
+    at_ms  INTEGER NOT NULL,
+    UNIQUE (who, key)
+) STRICT;
 
 -- @schema combined 1 0x4D500005
 -- Every region's hits in one place.  Written by the aggregator alone, one

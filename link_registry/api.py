@@ -8,8 +8,10 @@ Rules of this file:
 
 from link_registry import annotations as notes
 from link_registry import explaining as visit
+from link_registry.bulk.api import BULK_CALL, BULK_SCHEMAS
 from link_registry.grants.api import GRANT_CALLS, GRANT_SCHEMAS
 from link_registry.listing import question as ask
+from link_registry.positions.api import LIST_POSITIONS, POSITION_SCHEMAS, REPORT_POSITION
 from link_registry.schemas import (
     CURSOR,
     DESTINATION,
@@ -243,6 +245,7 @@ OTHER_CALLS = (
         answer=Answer(meaning="server-sent events", media="text/event-stream", schema=TEXT),
         told_only=True,
     ),
+    REPORT_POSITION,
     Call(
         name="live",
         method="GET",
@@ -272,7 +275,7 @@ OTHER_CALLS = (
 API = Api(
     title="Milepost link registry",
     version=__version__,
-    calls=(*LINK_CALLS, *GRANT_CALLS, *OTHER_CALLS),
+    calls=(*LINK_CALLS, BULK_CALL, *GRANT_CALLS, LIST_POSITIONS, *OTHER_CALLS),
     schemas={
         "Link": LINK,
         "NewLink": object_of(SETTABLE, required=("destination",)),
@@ -281,6 +284,8 @@ API = Api(
         "Explanation": EXPLANATION,
         "Change": CHANGE,
         "Host": HOST_COUNT,
+        **BULK_SCHEMAS,
         **GRANT_SCHEMAS,
+        **POSITION_SCHEMAS,
     },
 )

@@ -3,12 +3,14 @@
 from aiohttp import web
 
 from link_registry.api import API
+from link_registry.bulk.handlers import Bulk
 from link_registry.feed import Feed
 from link_registry.grants.handlers import Grants
 from link_registry.grants.store import GrantStore
 from link_registry.handlers import Links
 from link_registry.news import News
 from link_registry.policy import Policy
+from link_registry.positions.handlers import Positions
 from link_registry.store import LinkStore
 from link_registry.vitals import Vitals
 from milepost.clock import Clock, Entropy
@@ -45,8 +47,17 @@ def registry_app(
     app.on_shutdown.append(end_feed)  # before the server waits for its open answers
     add_health(app, vitals.reasons)
     links = Links(store, clock, entropy, policy or Policy())
+    bulk = Bulk(store, clock, entropy, policy or Policy())
+    positions = Positions(store, clock)
     grants = Grants(GrantStore(store), clock, entropy, policy or Policy(), cleans=cleans)
-    handlers = {**links.handlers(), **grants.handlers()}
+    handlers = {
+        **links.handlers(),
+        **bulk.handlers(),
+        **grants.handlers(),
+        **positions.handlers(),
+    }
     add_calls(app, API, handlers, limit=RateLimit(RATE), clock=clock)
+    # Every edge may have the same token, so that no rate is held against these.
+    app.router.add_post("/v1/feed/positions", guarded(FEED, positions.report))
     app.router.add_get("/sync/stream", guarded(FEED, feed.stream), allow_head=False)
     return app

@@ -20,6 +20,7 @@ class Config:
     """What the registry is told at its start.  Read once, in `__main__`."""
 
     data: Path
+    machine: str
     private: tuple[Listener, ...]
     tokens_file: Path
     litestream_socket: str  # empty, together with the next: nothing is replicated
@@ -27,6 +28,7 @@ class Config:
     policy: Policy
     origins: frozenset[str]
     cleanup: Target | None  # None: nobody cleans up after grants
+    history_days: int  # for which changes are kept
 
     @property
     def database(self) -> Path:
@@ -45,6 +47,7 @@ class Config:
             socket, replica_url = read.replication()
             return cls(
                 data=read.path("DATA"),
+                machine=read.short_name("MACHINE", capitals=True),
                 private=read.listeners("PRIVATE_LISTEN"),
                 tokens_file=read.path("TOKENS_FILE"),
                 litestream_socket=socket,
@@ -52,6 +55,7 @@ class Config:
                 policy=Policy(schemes=_schemes(read), own=_own_hosts(read)),
                 origins=read.origins("CORS_ORIGINS"),
                 cleanup=_cleanup(read),
+                history_days=read.integer("LINKS_HISTORY_DAYS"),
             )
 
 

@@ -21,7 +21,6 @@ from link_registry.policy import Policy
 from link_registry.slugs import slugs
 from link_registry.store import LinkStore
 from milepost.clock import Clock, Entropy
-from milepost.errors import NotFoundError
 from milepost.etags import etag_of, wanted
 from milepost.http import Handler, json_body, json_response, principal_of
 from milepost.targeting.choosing import explain
@@ -126,8 +125,7 @@ class Links:
         place = place_of(request.query, f"changes {link_id}", (int,))
         found = await self._listing.changes(link_id, int(place[0]) if place else 0, limit + 1)
         if not found and place is None:
-            msg = f"no link has, or ever had, the id {link_id[:40]!r}"
-            raise NotFoundError(msg)
+            await self._store.get(link_id)  # one whose changes are too old has none to show
         shown = found[:limit]
         more = len(found) > limit
         following = cursor_of((shown[-1].version,), f"changes {link_id}") if more else None

@@ -24,3 +24,7 @@ CLEANUPS_WAITING = Gauge(
 CLEANUPS_FAILING = Gauge(
     "milepost_registry_cleanups_failing", "Cleanup ids of which a run has failed and none succeeded"
 )
+CUT = Counter(
+    "milepost_registry_feed_cut_total", "Subscribers whose stream was ended as they did not read"
+)
+BULK_ITEMS = Counter("milepost_registry_bulk_items_total", "Items of bulk calls that were done")

@@ -1,88 +1,58 @@
-"""The SQL of the registry: links, and the change that each transaction leaves behind.
-
-A change of what edges need goes into the feed; every change goes into the history.
-"""
+"""The SQL of the registry: its links, and its feed of changes."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
-import orjson
-
-from link_registry.entries import Entry, differences
+from link_registry.changing.store import (
+    BY_ID,
+    COLUMNS,
+    add_link,
+    entry_of,
+    link_with_id,
+    path_in_use,
+    remove_link,
+    replace_link,
+)
+from link_registry.entries import Entry
+from link_registry.fencing.fence import Fence
 from link_registry.news import News
-from link_registry.own_hosts import canonical, leads_to, spellings
-from link_registry.policy import NOT_OURS, destinations
 from milepost import sqlite
 from milepost.clock import Entropy
 from milepost.database import Readers, Writer, open_database
-from milepost.errors import ConflictError, FieldError, NotFoundError, UnavailableError
-from milepost.links import ANY_HOST, FeedPlace, Link
+from milepost.errors import NotFoundError, UnavailableError
+from milepost.links import FeedPlace, Link
 from milepost.sqlite import Connection
-from milepost.targeting.rules import rules_in, text_of
-from milepost.vocabulary import LinkId, Millis, Position
+from milepost.vocabulary import Millis, Position
 
 T = TypeVar("T")
 
-HISTORY_BYTES = 16
 READERS = 4
-
-HISTORY = "SELECT history FROM meta"
-
-BEGIN_HISTORY = "INSERT INTO meta (history) VALUES (?)"
-
-COLUMNS = """
-    id, host, path, destination, status, enabled, pass_query, expires_ms, version, created_ms,
-    updated_ms, rules, tags, note, click_limit
-"""
-
-INSERT = """
-    INSERT INTO link (id, host, path, destination, status, enabled, pass_query, expires_ms,
-                      version, created_ms, updated_ms, rules, leads_to, tags, note,
-                      click_limit)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-
-UPDATE = """
-    UPDATE link
-       SET host = ?, path = ?, destination = ?, status = ?, enabled = ?,
-           pass_query = ?, expires_ms = ?, version = ?, created_ms = ?, updated_ms = ?,
-           rules = ?, leads_to = ?, tags = ?, note = ?, click_limit = ?
-     WHERE id = ?
-"""
-
-DELETE = "DELETE FROM link WHERE id = ?"
-
-BY_ID = f"SELECT {COLUMNS} FROM link WHERE id = ?"
-
-BY_PLACE = "SELECT id FROM link WHERE host = ? AND path = ? AND id <> ?"
-
-PATH_IN_USE = "SELECT 1 FROM link WHERE path = ? AND (host IN (?, '*') OR ? = '*') LIMIT 1"
-
-HOST_IN_USE = "SELECT 1 FROM link WHERE host IN (?, ?, ?) LIMIT 1"
-
-LEADS_THERE = """
-    SELECT id FROM link
-     WHERE (leads_to = ?1 OR (leads_to > ?1 || ':' AND leads_to < ?1 || ';')) AND id <> ?2
-     LIMIT 1
-"""
 
 AFTER_ID = f"SELECT {COLUMNS} FROM link WHERE id > ? ORDER BY id LIMIT ?"
 
 COUNT = "SELECT count(*) FROM link"
 
-REMEMBER = """
-    INSERT INTO change (position, action, link, rule, at_ms, who)
-    SELECT coalesce(max(position), 0) + 1, ?, ?, ?, ?, ? FROM change
+# Looks at the oldest rows only, however many there are.
+PRUNE = """
+    DELETE FROM change
+     WHERE position <= (SELECT max(position) FROM change) - ?
+       AND position IN (SELECT position
+                          FROM (SELECT position, at_ms FROM change ORDER BY position LIMIT ?)
+                         WHERE at_ms < ?)
 """
 
-NOTE_DOWN = """
-    INSERT INTO history (link, version, action, at_ms, who, fields) VALUES (?, ?, ?, ?, ?, ?)
+PRUNE_HISTORY = """
+    DELETE FROM history
+     WHERE (link, version) IN (SELECT link, version FROM history
+                                WHERE at_ms < ? ORDER BY at_ms LIMIT ?)
 """
 
 POSITION = "SELECT coalesce(max(position), 0) FROM change"
+
+CHANGED_MS = "SELECT at_ms FROM change WHERE position = ?"
 
 CHANGES_AFTER = """
     SELECT position, action, rule FROM change WHERE position > ? ORDER BY position LIMIT ?
@@ -101,25 +71,31 @@ class Change:
 class LinkStore:
     """The registry's database."""
 
-    def __init__(self, writer: Writer, readers: Readers, history: str, news: News) -> None:
+    def __init__(self, writer: Writer, readers: Readers, fence: Fence, news: News) -> None:
         self._writer = writer
         self._readers = readers
-        self._history = history
         self._news = news
+        self.fence = fence
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, path: Path, entropy: Entropy, news: News, *, checkpoints: bool
+        cls,
+        path: Path,
+        entropy: Entropy,
+        news: News,
+        *,
+        checkpoints: bool,
+        machine: str = "local",
     ) -> AsyncIterator[Self]:
         """Lend the store in *path*, made if it is not there.  Changes are announced by *news*."""
         async with contextlib.AsyncExitStack() as stack:
             writer = Writer(open_database(path, "links"), checkpoints=checkpoints)
             stack.push_async_callback(writer.close)
-            history = await writer.transact(lambda db: _history(db, entropy))
+            fence = await Fence.claim(path, writer, machine=machine, entropy=entropy)
             readers = await Readers.open(path, READERS)
             stack.push_async_callback(readers.close)
-            yield cls(writer, readers, history, news)
+            yield cls(writer, readers, fence, news)
 
     @property
     def readers(self) -> Readers:
@@ -128,7 +104,7 @@ class LinkStore:
 
     def place(self, position: Position) -> FeedPlace:
         """Return *position* as a place in this database's history."""
-        return FeedPlace(self._history, position)
+        return FeedPlace(self.fence.history, position)
 
     async def create(self, entry: Entry, who: str) -> None:
         """Add *entry*, or refuse because its host and path are taken."""
@@ -162,7 +138,7 @@ class LinkStore:
         """Replace the link by what *revise* makes of it; what changes nothing leaves no trace."""
 
         def work(db: Connection) -> Entry:
-            old = _required(db.execute(BY_ID, (link_id,)).fetchone(), link_id)
+            old = _required(link_with_id(db, link_id), link_id)
             new = revise(old)
             if new == old:
                 return old
@@ -177,16 +153,31 @@ class LinkStore:
         """Take the link away, unless *check* refuses what is there."""
 
         def work(db: Connection) -> None:
-            old = _required(db.execute(BY_ID, (link_id,)).fetchone(), link_id)
+            old = _required(link_with_id(db, link_id), link_id)
             if check is not None:
                 check(old)
             remove_link(db, old, now, who)
 
         await self._change(work)
 
+    async def prune(self, before_ms: Millis, *, newest: int, at_once: int) -> int:
+        """Forget up to *at_once* of the oldest changes, if they were made before that moment.
+
+        As many of the history of links, and of the feed never one of the *newest*; return
+        how many.
+        """
+        values = (max(newest, 1), at_once, before_ms)
+
+        def work(db: Connection) -> int:
+            noted = db.execute(PRUNE_HISTORY, (before_ms, at_once)).rowcount
+            return noted + db.execute(PRUNE, values).rowcount
+
+        return await self._writer.transact(work)
+
     async def get(self, link_id: str) -> Entry:
         """Return one link."""
-        return _required(await self._readers.row(BY_ID, (link_id,)), link_id)
+        row = await self._readers.row(BY_ID, (link_id,))
+        return _required(entry_of(row) if row else None, link_id)
 
     async def count(self) -> int:
         """Return how many links there are."""
@@ -197,6 +188,11 @@ class LinkStore:
         """Return the position of the newest change; 0 before the first."""
         [(position,)] = await self._readers.rows(POSITION)
         return Position(position)
+
+    async def changed_ms(self, position: Position) -> Millis | None:
+        """Return when the change at *position* was made, if it is kept."""
+        row = await self._readers.row(CHANGED_MS, (position,))
+        return Millis(row[0]) if row else None
 
     async def changes_after(self, position: Position, limit: int) -> list[Change]:
         """Return committed changes in their order, without a gap."""
@@ -227,142 +223,8 @@ class LinkStore:
             self._news.announce()
 
 
-def add_link(db: Connection, entry: Entry, who: str) -> None:
-    """Add *entry* and tell the feed, or refuse because of where it is, or of where it leads."""
-    _refuse_taken(db, entry.link)
-    _refuse_circles(db, entry.link)
-    db.execute(INSERT, _row(entry))
-    _remember(db, None, entry, entry.created_ms, who)
-
-
-def replace_link(db: Connection, old: Entry, new: Entry, who: str) -> None:
-    """Put *new* in the place of *old* and tell the feed, or refuse as above."""
-    if _place(new.link) != _place(old.link):
-        _refuse_taken(db, new.link)
-    # What was allowed once stays as it is until somebody touches it.
-    if _leads(new.link) != _leads(old.link):
-        _refuse_circles(db, new.link)
-    db.execute(UPDATE, (*_row(new)[1:], new.link.id))
-    _remember(db, old, new, new.updated_ms, who)
-
-
-def remove_link(db: Connection, old: Entry, now: Millis, who: str) -> None:
-    """Take *old* away and tell the feed."""
-    db.execute(DELETE, (old.link.id,))
-    _remember(db, old, None, now, who)
-
-
-def path_in_use(db: Connection, link: Link) -> bool:
-    """Tell whether somebody uses the path of *link* where it would be seen."""
-    return db.execute(PATH_IN_USE, (link.path, link.host, link.host)).fetchone() is not None
-
-
-def link_with_id(db: Connection, link_id: str) -> Entry | None:
-    """Return the link, if it is there."""
-    row = db.execute(BY_ID, (link_id,)).fetchone()
-    return entry_of(row) if row else None
-
-
-def link_at(db: Connection, host: str, path: str) -> Entry | None:
-    """Return the link of exactly this host and path, if there is one."""
-    row = db.execute(BY_PLACE, (host, path, "")).fetchone()
-    return link_with_id(db, row[0]) if row else None
-
-
-def _history(db: Connection, entropy: Entropy) -> str:
-    row = db.execute(HISTORY).fetchone()
-    if row is None:
-        row = (entropy(HISTORY_BYTES).hex(),)
-        db.execute(BEGIN_HISTORY, row)
-    return str(row[0])
-
-
-def _refuse_taken(db: Connection, link: Link) -> None:
-    taken = db.execute(BY_PLACE, (link.host, link.path, link.id)).fetchone()
-    if taken:
-        msg = f"path: {link.path} on host {link.host} is taken by the link {taken[0]}"
-        raise ConflictError(msg)
-
-
-def _refuse_circles(db: Connection, link: Link) -> None:
-    """Refuse a link that leads to a host of links, or is of a host that links lead to."""
-    hosts: dict[str, str] = {}
-    for field, to in destinations(link):
-        hosts.setdefault(leads_to(to), field)
-    hosts.pop("", None)  # what is not of the web
-    for name, field in hosts.items():
-        ours = spellings(name)
-        if link.host in ours or db.execute(HOST_IN_USE, (ours[0], ours[1], ours[-1])).fetchone():
-            raise FieldError(field=field, accepted=NOT_OURS, got="a host that links are on")
-    if link.host == ANY_HOST:
-        return
-    there = db.execute(LEADS_THERE, (canonical(link.host), link.id)).fetchone()
-    if there:
-        msg = f"host: the link {there[0]} leads to {link.host}, and would lead back to this service"
-        raise ConflictError(msg)
-
-
-def _place(link: Link) -> tuple[str, str]:
-    return link.host, link.path
-
-
-def _leads(link: Link) -> tuple[str, tuple[tuple[str, str], ...]]:
-    return link.host, tuple(destinations(link))
-
-
-def _remember(
-    db: Connection, old: Entry | None, new: Entry | None, at_ms: Millis, who: str
-) -> None:
-    """Keep that *old* became *new*; None is a link that is not there."""
-    entry = new or old
+def _required(entry: Entry | None, link_id: str) -> Entry:
     if entry is None:
-        return
-    action = "create" if old is None else "delete" if new is None else "update"
-    if old is None or new is None or old.link != new.link:
-        rule = orjson.dumps(entry.link.to_rule()).decode()
-        db.execute(REMEMBER, (action, entry.link.id, rule, at_ms, who))
-    version = entry.version if new else entry.version + 1
-    fields = orjson.dumps(differences(old, new)).decode()
-    db.execute(NOTE_DOWN, (entry.link.id, version, action, at_ms, who, fields))
-
-
-def _required(row: Any, link_id: str) -> Entry:
-    if row is None:
         msg = f"no link has the id {link_id[:40]!r}"
         raise NotFoundError(msg)
-    return entry_of(row)
-
-
-def _row(entry: Entry) -> tuple[str | int | None, ...]:
-    link = entry.link
-    place = (link.id, link.host, link.path, link.destination, link.status, int(link.enabled))
-    more = (int(link.pass_query), link.expires_ms)
-    kept = (entry.version, entry.created_ms, entry.updated_ms)
-    written = (orjson.dumps(entry.tags).decode(), entry.note, entry.click_limit)
-    return (*place, *more, *kept, text_of(link.rules), leads_to(link.destination), *written)
-
-
-def entry_of(row: Any) -> Entry:
-    """Return a row of `COLUMNS` as an entry."""
-    link_id, host, path, destination, status, enabled, pass_query, expires_ms = row[:8]
-    version, created_ms, updated_ms, rules, tags, note, click_limit = row[8:]
-    link = Link(
-        id=LinkId(link_id),
-        host=host,
-        path=path,
-        destination=destination,
-        status=status,
-        enabled=bool(enabled),
-        pass_query=bool(pass_query),
-        expires_ms=expires_ms,
-        rules=rules_in(rules),
-    )
-    return Entry(
-        link=link,
-        version=version,
-        created_ms=created_ms,
-        updated_ms=updated_ms,
-        tags=tuple(orjson.loads(tags)),
-        note=note,
-        click_limit=click_limit,
-    )
+    return entry

@@ -36,6 +36,7 @@ _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,31}")
 PATH_PATTERN, HOST_PATTERN, VISIBLE_PATTERN = _PATH.pattern, _HOST.pattern, _VISIBLE.pattern
 _PLACE = re.compile(r"([0-9a-f]{32}):([0-9]{1,18})")
+PLACE_PATTERN = _PLACE.pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -218,6 +218,14 @@ SETTINGS: dict[str, Setting] = {
         low=1,
         high=65_536,
     ),
+    "LINKS_HISTORY_DAYS": Setting(
+        meaning="days for which the registry keeps who changed which link; what edges may resume "
+        "from is kept longer",
+        readers=(LINKS,),
+        default="400",
+        low=1,
+        high=36_500,
+    ),
     "SOURCES": Setting(
         meaning="private addresses of the edges to pull from, comma-separated; may be empty with "
         "MILEPOST_SOURCES_APP",

@@ -13,6 +13,14 @@ from typing import Any
 
 import orjson
 
+from link_registry.changing.store import (
+    add_link,
+    link_at,
+    link_with_id,
+    path_in_use,
+    remove_link,
+    replace_link,
+)
 from link_registry.entries import Entry, new_entry
 from link_registry.grants.rules import (
     BY_SCHEDULE,
@@ -32,15 +40,7 @@ from link_registry.grants.rules import (
     released_link,
 )
 from link_registry.grants.turns import Due
-from link_registry.store import (
-    LinkStore,
-    add_link,
-    link_at,
-    link_with_id,
-    path_in_use,
-    remove_link,
-    replace_link,
-)
+from link_registry.store import LinkStore
 from milepost.errors import ConflictError, NotFoundError, UnavailableError
 from milepost.links import Link
 from milepost.sqlite import Connection, IntegrityError

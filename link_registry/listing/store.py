@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
+from link_registry.changing.store import COLUMNS, entry_of
 from link_registry.entries import Entry
 from link_registry.listing.question import Question
 from link_registry.paging import Place
-from link_registry.store import COLUMNS, entry_of
 from milepost.database import Readers
 from milepost.vocabulary import Millis
 

@@ -7,6 +7,9 @@ from milepost.cli.group import cli
 from milepost.cli.hits import hits
 from milepost.cli.keys import keys
 from milepost.cli.links import links
+from milepost.cli.links_export import export
+from milepost.cli.links_import import import_links
+from milepost.cli.links_status import status
 from milepost.cli.log import log
 from milepost.cli.reconcile import reconcile
 from milepost.cli.serve import serve
@@ -15,5 +18,7 @@ from milepost.cli.sources import sources
 
 for command in (dev, serve, hits, links, grants, log, keys, sources, reconcile, set_aside, config):
     cli.add_command(command)
+for command in (import_links, export, status):
+    links.add_command(command)
 
 __all__ = ["cli"]

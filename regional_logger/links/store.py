@@ -144,22 +144,15 @@ class ReplicaStore:
 
         await self._writer.transact(work)
 
-    async def apply(self, change: Change) -> tuple[Link, ...]:
-        """Do what *change* says and move to its place; return the links that it did away with.
+    async def apply(self, *changes: Change) -> list[tuple[Link, ...]]:
+        """Do what *changes* say, in order, and move to the place of the last.
 
-        Safe to repeat.
+        Return the links that each did away with.  Safe to repeat.
         """
 
-        def work(db: Connection) -> tuple[Link, ...]:
-            gone: tuple[Link, ...] = ()
-            if change.put is not None:
-                put = change.put
-                gone = tuple(map(_link, db.execute(IN_THE_WAY, (put.id, put.host, put.path))))
-                db.execute(PUT, _row(put))
-            if change.remove is not None:
-                gone = tuple(map(_link, db.execute(IN_THE_WAY, (change.remove, "", ""))))
-                db.execute(REMOVE, (change.remove,))
-            _move(db, change.place)
+        def work(db: Connection) -> list[tuple[Link, ...]]:
+            gone = [_apply(db, change) for change in changes]
+            _move(db, changes[-1].place)
             return gone
 
         return await self._writer.transact(work)
@@ -245,6 +238,18 @@ def _open_or_begin_anew(path: Path) -> Connection:
 def _padded(values: Sequence[str], count: int) -> Iterator[str]:
     """Give *values*, the last one again until there are *count*."""
     return (values[min(at, len(values) - 1)] for at in range(count))
+
+
+def _apply(db: Connection, change: Change) -> tuple[Link, ...]:
+    gone: tuple[Link, ...] = ()
+    if change.put is not None:
+        put = change.put
+        gone = tuple(map(_link, db.execute(IN_THE_WAY, (put.id, put.host, put.path))))
+        db.execute(PUT, _row(put))
+    if change.remove is not None:
+        gone = tuple(map(_link, db.execute(IN_THE_WAY, (change.remove, "", ""))))
+        db.execute(REMOVE, (change.remove,))
+    return gone
 
 
 def _place(db: Connection) -> FeedPlace | None:

@@ -48,6 +48,7 @@ def test_the_commands_of_this_version() -> None:
         *("links", "links create", "links ls", "links get", "links update", "links rm"),
         "links log",
         "links explain",
+        *("links import", "links export", "links status"),
         *("keys", "keys init", "keys list", "keys destroy", "keys receipts"),
         *("keys", "keys init", "keys list", "keys rotate", "keys export-public", "keys audit"),
         *("grants", "grants create", "grants ls", "grants get", "grants extend", "grants end"),

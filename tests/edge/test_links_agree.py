@@ -95,7 +95,7 @@ async def test_all_four_agree_after_a_hundred_thousand_changes(tmp_path: Path) -
     holder = OwnLinks(store, links)
     for position in range(1, STEPS + 1):
         change = a_change(chance, position)
-        gone = await store.apply(change)
+        [gone] = await store.apply(change)
         holder.change(Applied(place=change.place, gone=gone, put=change.put))
         model.take(change)
         host, path = chance.choice(VISITED), a_path(chance)

@@ -346,7 +346,7 @@ async def test_rules_are_in_the_replica(tmp_path: Path) -> None:
         await store.take_arrived(FeedPlace(HISTORY, Position(1)))
         assert await store.links() == [first]
         place = FeedPlace(HISTORY, Position(2))
-        assert await store.apply(Change(place=place, put=second)) == (first,)
+        assert await store.apply(Change(place=place, put=second)) == [(first,)]
         reader = ReplicaReader(tmp_path / "replica.db")
         assert reader.after(("", "")) == [second]
         reader.close()

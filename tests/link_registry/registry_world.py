@@ -79,6 +79,7 @@ class Registry:
     client: TestClient[Any, Any]
     store: LinkStore
     clock: StillClock
+    news: News
 
     @property
     def url(self) -> str:
@@ -121,7 +122,7 @@ async def running_registry(folder: Path, **given: Any) -> AsyncIterator[Registry
         # A longer line than usual: the parser would refuse it before the registry can say why.
         await server.start_server(max_line_size=1 << 16)
         async with TestClient(server) as client:
-            yield Registry(server, client, store, clock)
+            yield Registry(server, client, store, clock, news)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -293,11 +293,13 @@ async def test_nobody_gets_in_without_a_token(registry: Registry) -> None:
 
 
 async def test_each_change_names_who_made_it(registry: Registry) -> None:
-    """A change row holds action, link and the token's name, in the link's own transaction."""
+    """The history holds action, link and the token's name, in the link's own transaction."""
     made = await registry.create("/spring")
     await registry.call("PATCH", f"/v1/links/{made['id']}", {"status": 301})
     await registry.call("DELETE", f"/v1/links/{made['id']}")
-    rows = await registry.store._readers.rows("SELECT action, link, who FROM change")
+    rows = await registry.store._readers.rows(
+        "SELECT action, link, who FROM history ORDER BY version"
+    )
     changes = await registry.store.changes_after(Position(0), 10)
 
     assert rows == [(action, made["id"], "editor") for action in ("create", "update", "delete")]
