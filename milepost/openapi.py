@@ -6,6 +6,7 @@ not name is refused, and so is one that comes twice.  `document` describes the s
 What a field may hold is checked by the service itself; the schemas tell of it.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -119,13 +120,26 @@ def add_calls(
         handler = _checked(call, handlers[call.name])
         if call.scope is not None:
             handler = guarded(call.scope, limited(limit, clock, handler))
-        app.router.add_route(call.method, call.path, handler)
+        app.router.add_route(call.method, routed(call.path, api.calls), handler)
     told = document(api)
 
     async def tell(_request: web.Request) -> web.Response:
         return json_response(told)
 
     app.router.add_get("/openapi.json", tell)
+
+
+def routed(path: str, calls: Iterable[Call]) -> str:
+    """Return *path* for the router: its last parameter is no name that has a path of its own.
+
+    Otherwise `/links/bulk` would be the link with the id bulk as well, by other methods.
+    """
+    before, _, last = path.rpartition("/")
+    if not last.startswith("{"):
+        return path
+    ends = {call.path.removeprefix(f"{before}/") for call in calls}
+    names = sorted(re.escape(end) for end in ends if not set("/{").intersection(end))
+    return f"{before}/{{{last[1:-1]}:(?!(?:{'|'.join(names)})$)[^{{}}/]+}}" if names else path
 
 
 def _checked(call: Call, handler: Handler) -> Handler:

@@ -22,7 +22,8 @@ ITEMS: Schema = {
     "type": "array",
     "items": {"description": ITEM_MEANING},
     "minItems": 1,
-    "maxItems": items.ITEMS_MAX,
+    # More are too large a body (413), and not a wrong one as a schema would have it.
+    "description": f"at most {items.ITEMS_MAX:,}",
 }
 RESULT = object_of(
     {

@@ -157,6 +157,14 @@ async def test_so_many_keys_are_remembered(registry: Registry) -> None:
     assert count == CALLS_MAX
 
 
+async def test_bulk_is_no_id(registry: Registry) -> None:
+    """The path of many links is that of no link, whatever the method."""
+    answers = [await registry.call(method, BULK) for method in ("GET", "PATCH", "DELETE")]
+
+    assert [answer.status for answer in answers] == [405] * 3
+    assert {answer.headers["Allow"] for answer in answers} == {"POST"}
+
+
 async def test_a_key_belongs_to_a_token(registry: Registry) -> None:
     """Two callers may choose the same."""
     await _bulk(registry, [{"link": a_link("/a")}], key="one")
