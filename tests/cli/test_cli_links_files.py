@@ -178,3 +178,31 @@ async def test_a_file_that_is_not_there_is_one_sentence(links: Command) -> None:
 def test_the_format_is_asked_or_guessed(file: str, asked: str | None, form: str) -> None:
     """By the end of the name."""
     assert format_of(file, asked) == form
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+async def test_all_that_a_link_has_comes_back(
+    registry: Registry, links: Command, tmp_path: Path, form: str
+) -> None:
+    """Rules, tags, note and click limit too: nothing is changed, and a lost link is made again."""
+    split = [
+        {"name": "a", "weight": 1, "destination": "https://a.example/x,y"},
+        {"name": "b", "weight": 3, "destination": "https://b.example/"},
+    ]
+    rules = [
+        {"when": {"language": ["pt-BR"]}, "destination": "https://pt.example/"},
+        {"variants": split},
+    ]
+    made = await registry.create(
+        "/a", rules=rules, tags=["x", "y z"], note='=1\n"quoted", it is', click_limit=7
+    )
+    file = tmp_path / f"links.{form}"
+    await links("export", "--format", form, "-o", str(file))
+    same = await links("import", str(file))
+    await registry.call("DELETE", f"/v1/links/{made['id']}")
+    again = await links("import", str(file))
+    [link] = (await (await registry.call("GET", "/v1/links")).json())["links"]
+
+    assert "unchanged 1" in same.output
+    assert "created 1" in again.output
+    assert link == made | {"id": link["id"]}
