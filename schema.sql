@@ -65,6 +65,7 @@ CREATE TABLE link (             -- ordered by place: a visit's link is found by 
     enabled     INTEGER NOT NULL,
     pass_query  INTEGER NOT NULL,
     expires_ms  INTEGER,           -- NULL: never
+    rules       TEXT,              -- JSON, in the order in which they decide; NULL: none
     PRIMARY KEY (host, path)
 ) STRICT, WITHOUT ROWID;
 
@@ -78,6 +79,7 @@ CREATE TABLE arriving (
     enabled     INTEGER NOT NULL,
     pass_query  INTEGER NOT NULL,
     expires_ms  INTEGER,
+    rules       TEXT,
     PRIMARY KEY (host, path)
 ) STRICT, WITHOUT ROWID;
 
@@ -144,7 +146,8 @@ BEGIN SELECT raise(ABORT, 'the audit table only grows'); END;
 -- The registry's links, and every change that was ever made to them.  Written by
 -- the registry alone; a change stands in the transaction of the link it changes.
 CREATE TABLE meta (             -- one row, written when the file is made
-    history    TEXT    NOT NULL CHECK (length(history) = 32)  -- random; names this database's life
+    history    TEXT    NOT NULL CHECK (length(history) = 32), -- random; another after a restore
+    holder     BLOB    NOT NULL   -- the process that took it last: no other may write
 ) STRICT;
 
 CREATE TABLE link (
@@ -159,16 +162,80 @@ CREATE TABLE link (
     version     INTEGER NOT NULL,  -- 1, and one more with each change
     created_ms  INTEGER NOT NULL,
     updated_ms  INTEGER NOT NULL,
+    rules       TEXT,              -- JSON, in the order in which they decide; NULL: none
+    -- What follows stays in the registry: no edge hears of it.
+    leads_to    TEXT    NOT NULL,  -- host of the destination as it is compared, with its port
+    tags        TEXT    NOT NULL,  -- JSON list; no tag has a character that JSON escapes
+    note        TEXT,              -- NULL: none
+    click_limit INTEGER,           -- NULL: none
     UNIQUE (host, path)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE change (           -- never updated; the newest row is never deleted
+CREATE INDEX link_path ON link (path);
+CREATE INDEX link_leads_to ON link (leads_to);
+CREATE INDEX link_created ON link (created_ms);
+
+-- What people did to a link, for as long as there is this database: also when it is deleted.
+CREATE TABLE history (
+    link       TEXT    NOT NULL,
+    version    INTEGER NOT NULL,   -- that the link had afterwards; a deletion counts as one
+    action     TEXT    NOT NULL CHECK (action IN ('create', 'update', 'delete')),
+    at_ms      INTEGER NOT NULL,
+    who        TEXT    NOT NULL,   -- name of the token that made the change
+    fields     TEXT    NOT NULL,   -- JSON: [{"field", "before", "after"}]
+    PRIMARY KEY (link, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX history_at ON history (at_ms);
+
+CREATE TABLE change (           -- what edges need; never updated, and the newest row is never deleted
     position   INTEGER PRIMARY KEY,  -- 1, 2, 3 without gaps; what the edges count by
     action     TEXT    NOT NULL CHECK (action IN ('create', 'update', 'delete')),
     link       TEXT    NOT NULL,
     rule       TEXT    NOT NULL,     -- JSON, as the feed carries it
-    at_ms      INTEGER NOT NULL,
-    who        TEXT    NOT NULL      -- name of the token that made the change
+    at_ms      INTEGER NOT NULL
+) STRICT;
+
+-- Grants: links with an owner and an end.  Whatever has to be cleaned up stands here
+-- before anybody is called, and a grant's rows go when the last of it is done.
+CREATE TABLE link_grant (
+    id              TEXT    PRIMARY KEY,
+    owner           TEXT    NOT NULL,
+    exclusive       INTEGER NOT NULL CHECK (exclusive IN (0, 1)),
+    link            TEXT    NOT NULL,  -- stays when the link has gone
+    made            INTEGER NOT NULL CHECK (made IN (0, 1)),  -- 1: the link goes with the grant
+    link_expires_ms INTEGER,           -- of a link that was there before: the end of its own
+    metadata        TEXT    NOT NULL,  -- JSON, an object
+    created_ms      INTEGER NOT NULL,
+    ends_ms         INTEGER NOT NULL,
+    ended_ms        INTEGER,           -- NULL: not yet
+    who             TEXT    NOT NULL   -- name of the token that made it
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX link_grant_exclusive ON link_grant (owner)
+    WHERE exclusive = 1 AND ended_ms IS NULL;
+CREATE UNIQUE INDEX link_grant_link ON link_grant (link) WHERE ended_ms IS NULL;
+CREATE INDEX link_grant_ends ON link_grant (ends_ms) WHERE ended_ms IS NULL;
+CREATE INDEX link_grant_owner ON link_grant (owner, id);
+
+CREATE TABLE cleanup (
+    link_grant TEXT    NOT NULL REFERENCES link_grant (id),
+    id         TEXT    NOT NULL,  -- what the backend is told to delete
+    place      INTEGER NOT NULL,  -- in the order in which they were given
+    due_ms     INTEGER,           -- NULL: the grant has not ended, or this one is done
+    done_ms    INTEGER,
+    failures   INTEGER NOT NULL DEFAULT 0,  -- runs in which every try failed
+    reason     TEXT    NOT NULL DEFAULT '',  -- of the last failure
+    PRIMARY KEY (link_grant, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX cleanup_due ON cleanup (due_ms) WHERE due_ms IS NOT NULL;
+
+CREATE TABLE call (             -- a bulk call that named a key, for a day
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    who    TEXT    NOT NULL,    -- name of the token that made it
+    key    TEXT    NOT NULL,
+    digest BLOB    NOT NULL,    -- of its body
+    answer BLOB    NOT NULL,    -- compressed
+    at_ms  INTEGER NOT NULL,
+    UNIQUE (who, key)
 ) STRICT;
 
 -- @schema combined 1 0x4D500005

@@ -21,10 +21,12 @@ SECRETS: dict[str, dict[str, str]] = {
     "edge": {"EDGE_TOKEN": "MILEPOST_TOKEN"},
     "aggregator": {"AGGREGATOR_TOKEN": "MILEPOST_TOKEN"},
     "keys": {"MASTER_KEY": "MILEPOST_MASTER_KEY", "KEYS_TOKEN": "MILEPOST_TOKEN"},
-    "links": {},
+    "links": {"CLEANUP_TOKEN": "MILEPOST_CLEANUP_TOKEN"},
 }
 ALL_SECRETS = frozenset(
-    {"TOKENS", "MILEPOST_TOKEN", "MILEPOST_MASTER_KEY"}.union(*SECRETS.values())
+    {"TOKENS", "MILEPOST_TOKEN", "MILEPOST_MASTER_KEY", "MILEPOST_CLEANUP_TOKEN"}.union(
+        *SECRETS.values()
+    )
 )
 
 # In the tokens file, beside each edge's hash: who has them can make address boxes in its name.

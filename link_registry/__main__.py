@@ -8,7 +8,11 @@ from typing import Any
 
 from link_registry.app import registry_app
 from link_registry.config import Config
+from link_registry.fencing.fence import MARK_SECONDS
+from link_registry.grants.ending import run_grants
+from link_registry.grants.store import GrantStore
 from link_registry.news import News
+from link_registry.pruner import PRUNE_SECONDS, Pruner
 from link_registry.store import LinkStore
 from link_registry.vitals import Vitals
 from milepost.clock import Clock, SystemClock, system_entropy
@@ -28,13 +32,34 @@ async def main(config: Config) -> None:
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(sole_holder(config.data / "lock", f"the folder {config.data}"))
         store = await stack.enter_async_context(
-            LinkStore.open(config.database, system_entropy, news, checkpoints=not config.replicated)
+            LinkStore.open(
+                config.database,
+                system_entropy,
+                news,
+                checkpoints=not config.replicated,
+                machine=config.machine,
+            )
         )
         vitals = Vitals(store)
         await vitals.look()
-        app = registry_app(store, news, vitals, tokens=tokens, clock=clock, entropy=system_entropy)
+        app = registry_app(
+            store,
+            news,
+            vitals,
+            tokens=tokens,
+            clock=clock,
+            entropy=system_entropy,
+            policy=config.policy,
+            origins=config.origins,
+            cleans=config.cleanup is not None,
+        )
         await listen(stack, app, config.private)
-        loops = [repeat(clock, LOOK_SECONDS, "vitals", vitals.look)]
+        loops = [
+            repeat(clock, LOOK_SECONDS, "vitals", vitals.look),
+            run_grants(GrantStore(store), config.cleanup, clock, system_entropy),
+            repeat(clock, MARK_SECONDS, "mark", store.fence.look),
+            repeat(clock, PRUNE_SECONDS, "prune", Pruner(store, clock, config.history_days).step),
+        ]
         if config.replicated:
             loops.append(_replication(config, clock))
         await run_until_told(loops)

@@ -1,49 +1,43 @@
 """The feed: every change of a link, told to every edge in its order.
 
-A subscriber is one loop that reads the database after its own position and
-writes what it found, page by page.  Nothing is queued for it in memory, so one
-that reads slowly costs a page, and holds up nobody.
+A subscriber is one loop that asks for the page after its own place and writes it.
+Nothing is queued for it in memory, so one that reads slowly costs a page, and holds
+up nobody.  Who does not read at all is cut, and resumes.
 """
 
 import asyncio
 import contextlib
-import weakref
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from typing import Any
 
-import orjson
 from aiohttp import web
 
-from link_registry.metrics import SNAPSHOTS, SUBSCRIBERS
+from link_registry.metrics import CUT, SNAPSHOTS, SUBSCRIBERS
 from link_registry.news import News
+from link_registry.packing import HEADER, takes_gzip
+from link_registry.pages import CHANGES_BEHIND_MAX, Pages, Piece
 from link_registry.paging import refuse_unknown
-from link_registry.store import Change, LinkStore
+from link_registry.store import LinkStore
 from milepost.clock import Clock
 from milepost.errors import ServiceError, UnavailableError
 from milepost.links import FeedPlace, feed_place
 from milepost.logs import get_log
-from milepost.sse import HEARTBEAT, Event, frame
-from milepost.vocabulary import Position
+from milepost.sse import HEARTBEAT
+from milepost.vocabulary import Millis, Position
 
 log = get_log(__name__)
 
-SNAPSHOT_PART_LINKS = 500
-CHANGES_PER_READ = 200
-CHANGES_BEHIND_MAX = 10_000  # an edge further behind than this gets a snapshot
 SUBSCRIBERS_MAX = 1_000
 HEARTBEAT_SECONDS = 10.0
 SEND_SECONDS_MAX = 30.0  # longest that one page may take to leave
+SET_BACK_MS = 60_000  # at most one new history in so long, whatever subscribers say
 
-HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
-
-
-@dataclass(frozen=True, slots=True, weakref_slot=True)
-class Snapshot:
-    """All links at one position, ready to be sent."""
-
-    position: Position
-    frames: tuple[bytes, ...]
+HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    "Vary": "Accept-Encoding",
+}
+BEAT = Piece(HEARTBEAT)
 
 
 def resumes_at(asked: str, newest: FeedPlace) -> Position | None:
@@ -59,6 +53,14 @@ def resumes_at(asked: str, newest: FeedPlace) -> Position | None:
     return place.position if 0 <= behind <= CHANGES_BEHIND_MAX else None
 
 
+def is_ahead(asked: str, newest: FeedPlace) -> bool:
+    """Tell whether *asked* is from the future of this history: it went on differently once."""
+    place = feed_place(asked)
+    return (
+        place is not None and place.history == newest.history and place.position > newest.position
+    )
+
+
 class Feed:
     """Everybody who follows, and what they share."""
 
@@ -66,12 +68,10 @@ class Feed:
         self._store = store
         self._news = news
         self._clock = clock
+        self._pages = Pages(store, news)
         self._closed = asyncio.Event()
         self._subscribers = 0
-        self._building = asyncio.Lock()
-        # One snapshot serves all who need one at the same time.  It is gone
-        # when the last of them has it.
-        self._shared: Callable[[], Snapshot | None] = _nothing
+        self._set_back_ms: Millis | None = None
 
     def close(self) -> None:
         """End every subscriber's stream, and take no further one."""
@@ -80,14 +80,18 @@ class Feed:
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Answer one subscriber for as long as it listens."""
         refuse_unknown(request.query)
-        response = web.StreamResponse(headers=HEADERS)
+        gzip = takes_gzip(request.headers.get("Accept-Encoding", ""))
+        response = web.StreamResponse(
+            headers=HEADERS | ({"Content-Encoding": "gzip"} if gzip else {})
+        )
         with self._counted():
             await response.prepare(request)
-            subscriber = Subscriber(response, self._store)
+            subscriber = Subscriber(response, gzip=gzip)
             asked = request.headers.get("Last-Event-ID", "")
             try:
                 await self._until_closed(self._serve(subscriber, asked))
             except TimeoutError:
+                CUT.inc()
                 log.info("subscriber.dropped", send_seconds_max=SEND_SECONDS_MAX)
                 if request.transport is not None:
                     request.transport.abort()  # an orderly end would wait for it to read
@@ -97,18 +101,40 @@ class Feed:
         return response
 
     async def _serve(self, subscriber: "Subscriber", asked: str) -> None:
-        position = resumes_at(asked, self._store.place(await self._store.position()))
-        if position is None:
-            snapshot = await self._snapshot()
-            SNAPSHOTS.inc()
-            await subscriber.send_all(snapshot.frames)
-            position = snapshot.position
-            del snapshot  # so that it can go while this loop goes on
+        await subscriber.begin()
+        place = await self._resumed(asked)
         while True:
+            if place is None or place.history != self._store.fence.history:
+                place = await self._send_snapshot(subscriber)
             news = self._news.next()
-            position = await subscriber.send_after(position)
+            while page := await self._pages.after(place):
+                await subscriber.send(page.piece)
+                place = page.end
             if not await self._heard(news):
-                await subscriber.send(HEARTBEAT)
+                await subscriber.send(BEAT)
+
+    async def _resumed(self, asked: str) -> FeedPlace | None:
+        newest = self._store.place(await self._store.position())
+        if is_ahead(asked, newest):
+            await self._set_back(newest)
+        position = resumes_at(asked, newest)
+        return None if position is None else FeedPlace(newest.history, position)
+
+    async def _set_back(self, newest: FeedPlace) -> None:
+        """Begin a new history: who was told more may have missed what took its place."""
+        now = self._clock.now()
+        if self._set_back_ms is not None and 0 <= now - self._set_back_ms < SET_BACK_MS:
+            return
+        self._set_back_ms = now
+        await self._store.fence.begin_anew(newest.history, "an edge has been told more")
+        self._news.announce()
+
+    async def _send_snapshot(self, subscriber: "Subscriber") -> FeedPlace:
+        snapshot = await self._pages.snapshot()
+        SNAPSHOTS.inc()
+        for piece in snapshot.pieces:
+            await subscriber.send(piece)
+        return snapshot.place
 
     async def _heard(self, news: asyncio.Event) -> bool:
         """Wait for *news*, or until a heartbeat is due; tell whether there was any."""
@@ -131,57 +157,26 @@ class Feed:
             self._subscribers -= 1
             SUBSCRIBERS.dec()
 
-    async def _snapshot(self) -> Snapshot:
-        async with self._building:
-            snapshot = self._shared()
-            newest = await self._store.position()
-            if snapshot is None or newest - snapshot.position > CHANGES_BEHIND_MAX:
-                snapshot = await self._read_snapshot()
-                self._shared = weakref.ref(snapshot)
-            return snapshot
-
-    async def _read_snapshot(self) -> Snapshot:
-        position, parts = Position(0), []
-        async for at, links in self._store.parts(SNAPSHOT_PART_LINKS):
-            position = at
-            parts.append(orjson.dumps([link.to_rule() for link in links]))
-        place = str(self._store.place(position))
-        frames = [_part_frame(part, last=False, place="") for part in parts[:-1]]
-        return Snapshot(position, (*frames, _part_frame(parts[-1], last=True, place=place)))
-
 
 class Subscriber:
     """One open answer."""
 
-    def __init__(self, response: web.StreamResponse, store: LinkStore) -> None:
+    def __init__(self, response: web.StreamResponse, *, gzip: bool) -> None:
         self._response = response
-        self._store = store
+        self._gzip = gzip
 
-    async def send(self, frames: bytes) -> None:
+    async def begin(self) -> None:
+        """Write what stands before everything else."""
+        if self._gzip:
+            await self._write(HEADER)
+
+    async def send(self, piece: Piece) -> None:
         """Write, and give up on a reader that does not read."""
+        await self._write(piece.content(gzip=self._gzip))
+
+    async def _write(self, content: bytes) -> None:
         async with asyncio.timeout(SEND_SECONDS_MAX):
-            await self._response.write(frames)
-
-    async def send_all(self, frames: tuple[bytes, ...]) -> None:
-        """Write one frame after the other."""
-        for each in frames:
-            await self.send(each)
-
-    async def send_after(self, position: Position) -> Position:
-        """Write every change after *position*; return the position of the last."""
-        while changes := await self._store.changes_after(position, CHANGES_PER_READ):
-            await self.send(b"".join(map(self._change_frame, changes)))
-            position = changes[-1].position
-        return position
-
-    def _change_frame(self, change: Change) -> bytes:
-        data = orjson.dumps({"action": change.action, "rule": orjson.Fragment(change.rule)})
-        return frame(Event(change.action, data, str(self._store.place(change.position))))
-
-
-def _part_frame(links: bytes, *, last: bool, place: str) -> bytes:
-    data = orjson.dumps({"links": orjson.Fragment(links), "last": last})
-    return frame(Event("snapshot", data, place))
+            await self._response.write(content)
 
 
 async def _first(*works: Coroutine[Any, Any, Any]) -> None:
@@ -195,7 +190,3 @@ async def _first(*works: Coroutine[Any, Any, Any]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
-
-
-def _nothing() -> None:
-    """Return no snapshot."""

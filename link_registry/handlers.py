@@ -1,73 +1,148 @@
 """The calls that read and change links."""
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from aiohttp import web
 
-from link_registry.entries import ID_CHARS, Entry, fields_of, link_id_from, new_entry, revised
-from link_registry.paging import cursor_after, page_of, refuse_unknown
+from link_registry.entries import (
+    ID_CHARS,
+    Entry,
+    fields_of,
+    link_id_from,
+    new_entry,
+    revised,
+)
+from link_registry.explaining import read_visit
+from link_registry.listing.question import question_of
+from link_registry.listing.store import Listing, place_in
+from link_registry.paging import cursor_of, limit_of, place_of
+from link_registry.policy import Policy
+from link_registry.slugs import slugs
 from link_registry.store import LinkStore
 from milepost.clock import Clock, Entropy
-from milepost.http import guarded, json_body, json_response, principal_of
-from milepost.tokens import LINKS_READ, LINKS_WRITE
+from milepost.etags import etag_of, wanted
+from milepost.http import Handler, json_body, json_response, principal_of
+from milepost.targeting.choosing import explain
 
 CREATED, NO_CONTENT = 201, 204
+HOSTS = "hosts"
 
 
 class Links:
     """The links as a resource."""
 
-    def __init__(self, store: LinkStore, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, store: LinkStore, clock: Clock, entropy: Entropy, policy: Policy) -> None:
         self._store = store
+        self._listing = Listing(store.readers)
         self._clock = clock
         self._entropy = entropy
+        self._policy = policy
 
-    def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Say which call needs which scope."""
-        one = "/v1/links/{id}"
-        router.add_post("/v1/links", guarded(LINKS_WRITE, self.create))
-        router.add_get("/v1/links", guarded(LINKS_READ, self.read_page))
-        router.add_get(one, guarded(LINKS_READ, self.read))
-        router.add_patch(one, guarded(LINKS_WRITE, self.revise))
-        router.add_delete(one, guarded(LINKS_WRITE, self.delete))
+    def handlers(self) -> Mapping[str, Handler]:
+        """Return who answers which call of `link_registry.api`."""
+        return {
+            "create_link": self.create,
+            "list_links": self.read_page,
+            "read_link": self.read,
+            "explain_link": self.explain,
+            "change_link": self.revise,
+            "delete_link": self.delete,
+            "list_changes": self.read_changes,
+            "list_hosts": self.read_hosts,
+        }
 
     async def create(self, request: web.Request) -> web.Response:
         """Make a link."""
-        refuse_unknown(request.query)
-        fields = fields_of(await json_body(request))
-        entry = new_entry(fields, link_id_from(self._entropy(ID_CHARS)), self._clock.now())
-        await self._store.create(entry, principal_of(request).name)
+        fields, who = fields_of(await json_body(request)), principal_of(request).name
+        if "path" in fields:
+            entry = self._new(fields)
+            await self._store.create(entry, who)
+        else:
+            first = self._new(fields | {"path": "/any"})  # refuses the other fields, if need be
+            entry = await self._store.create_free(self._drawn(fields, first), who)
         return _shown(entry, status=CREATED)
+
+    def _new(self, fields: dict[str, Any]) -> Entry:
+        entry = new_entry(fields, link_id_from(self._entropy(ID_CHARS)), self._clock.now())
+        self._policy.refuse(entry.link)
+        return entry
+
+    def _drawn(self, fields: dict[str, Any], first: Entry) -> Iterator[Entry]:
+        """Yield the link under one path after another."""
+        for slug in slugs(self._entropy):
+            yield new_entry(fields | {"path": f"/{slug}"}, first.link.id, first.created_ms)
 
     async def read_page(self, request: web.Request) -> web.Response:
         """Answer with one page of links, and the cursor of the next."""
-        page = page_of(request.query)
-        entries = await self._store.entries_after(page.after, page.limit + 1)
-        shown = entries[: page.limit]
-        following = cursor_after(shown[-1].link.id) if len(entries) > page.limit else None
+        asked, limit = question_of(request.query), limit_of(request.query)
+        after = place_of(request.query, asked.text(), asked.place_kinds())
+        entries = await self._listing.links(asked, after, limit + 1, self._clock.now())
+        shown = entries[:limit]
+        more = len(entries) > limit
+        following = cursor_of(place_in(asked, shown[-1]), asked.text()) if more else None
         return json_response({"links": [entry.to_json() for entry in shown], "next": following})
 
     async def read(self, request: web.Request) -> web.Response:
         """Answer with one link."""
-        refuse_unknown(request.query)
         return _shown(await self._store.get(request.match_info["id"]))
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """Tell what becomes of a visit that might come, and why."""
+        link = (await self._store.get(request.match_info["id"])).link
+        asked = read_visit(link, request.query, self._clock.now())
+        told = explain(link, asked.facts, asked.path, asked.query)
+        return json_response({"explanation": told})
 
     async def revise(self, request: web.Request) -> web.Response:
         """Change some fields of a link."""
-        refuse_unknown(request.query)
         fields, now = fields_of(await json_body(request)), self._clock.now()
-        entry = await self._store.revise(
-            request.match_info["id"],
-            lambda old: revised(old, fields, now),
-            principal_of(request).name,
-        )
-        return _shown(entry)
+        versions = wanted(request.headers.get("If-Match"))
+
+        def revise(old: Entry) -> Entry:
+            versions.refuse_other(old.version)
+            new = revised(old, fields, now)
+            self._policy.refuse_change(old.link, new.link)
+            return new
+
+        who = principal_of(request).name
+        return _shown(await self._store.revise(request.match_info["id"], revise, who))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Take a link away."""
-        refuse_unknown(request.query)
-        who = principal_of(request).name
-        await self._store.delete(request.match_info["id"], self._clock.now(), who)
+        versions, who = wanted(request.headers.get("If-Match")), principal_of(request).name
+        await self._store.delete(
+            request.match_info["id"],
+            self._clock.now(),
+            who,
+            lambda old: versions.refuse_other(old.version),
+        )
         return web.Response(status=NO_CONTENT)
+
+    async def read_changes(self, request: web.Request) -> web.Response:
+        """Answer with one page of a link's history."""
+        link_id, limit = request.match_info["id"], limit_of(request.query)
+        place = place_of(request.query, f"changes {link_id}", (int,))
+        found = await self._listing.changes(link_id, int(place[0]) if place else 0, limit + 1)
+        if not found and place is None:
+            await self._store.get(link_id)  # one whose changes are too old has none to show
+        shown = found[:limit]
+        more = len(found) > limit
+        following = cursor_of((shown[-1].version,), f"changes {link_id}") if more else None
+        return json_response({"changes": shown, "next": following})
+
+    async def read_hosts(self, request: web.Request) -> web.Response:
+        """Answer with one page of hosts."""
+        limit, place = limit_of(request.query), place_of(request.query, HOSTS, (str,))
+        found = await self._listing.hosts(str(place[0]) if place else "", limit + 1)
+        hosts = [{"host": host, "links": links} for host, links in found[:limit]]
+        following = cursor_of((found[limit - 1][0],), HOSTS) if len(found) > limit else None
+        return json_response({"hosts": hosts, "next": following})
 
 
 def _shown(entry: Entry, *, status: int = 200) -> web.Response:
-    return json_response({"link": entry.to_json()}, status=status)
+    response = json_response({"link": entry.to_json()}, status=status)
+    response.headers["ETag"] = etag_of(entry.version)
+    if status == CREATED:
+        response.headers["Location"] = f"/v1/links/{entry.link.id}"
+    return response

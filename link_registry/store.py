@@ -1,69 +1,58 @@
-"""The SQL of the registry: links, and the change that each transaction leaves behind."""
+"""The SQL of the registry: its links, and its feed of changes."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
-import orjson
-
+from link_registry.changing.store import (
+    BY_ID,
+    COLUMNS,
+    add_link,
+    entry_of,
+    link_with_id,
+    path_in_use,
+    remove_link,
+    replace_link,
+)
 from link_registry.entries import Entry
+from link_registry.fencing.fence import Fence
 from link_registry.news import News
 from milepost import sqlite
 from milepost.clock import Entropy
 from milepost.database import Readers, Writer, open_database
-from milepost.errors import ConflictError, NotFoundError, UnavailableError
+from milepost.errors import NotFoundError, UnavailableError
 from milepost.links import FeedPlace, Link
 from milepost.sqlite import Connection
-from milepost.vocabulary import LinkId, Millis, Position
+from milepost.vocabulary import Millis, Position
 
 T = TypeVar("T")
 
-HISTORY_BYTES = 16
 READERS = 4
 
-HISTORY = "SELECT history FROM meta"
-
-BEGIN_HISTORY = "INSERT INTO meta (history) VALUES (?)"
-
-INSERT = """
-    INSERT INTO link (id, host, path, destination, status, enabled, pass_query, expires_ms,
-                      version, created_ms, updated_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-
-UPDATE = """
-    UPDATE link
-       SET host = ?, path = ?, destination = ?, status = ?, enabled = ?,
-           pass_query = ?, expires_ms = ?, version = ?, updated_ms = ?
-     WHERE id = ?
-"""
-
-DELETE = "DELETE FROM link WHERE id = ?"
-
-BY_ID = """
-    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms,
-           version, created_ms, updated_ms
-      FROM link WHERE id = ?
-"""
-
-BY_PLACE = "SELECT id FROM link WHERE host = ? AND path = ? AND id <> ?"
-
-AFTER_ID = """
-    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms,
-           version, created_ms, updated_ms
-      FROM link WHERE id > ? ORDER BY id LIMIT ?
-"""
+AFTER_ID = f"SELECT {COLUMNS} FROM link WHERE id > ? ORDER BY id LIMIT ?"
 
 COUNT = "SELECT count(*) FROM link"
 
-REMEMBER = """
-    INSERT INTO change (position, action, link, rule, at_ms, who)
-    SELECT coalesce(max(position), 0) + 1, ?, ?, ?, ?, ? FROM change
+# Looks at the oldest rows only, however many there are.
+PRUNE = """
+    DELETE FROM change
+     WHERE position <= (SELECT max(position) FROM change) - ?
+       AND position IN (SELECT position
+                          FROM (SELECT position, at_ms FROM change ORDER BY position LIMIT ?)
+                         WHERE at_ms < ?)
+"""
+
+PRUNE_HISTORY = """
+    DELETE FROM history
+     WHERE (link, version) IN (SELECT link, version FROM history
+                                WHERE at_ms < ? ORDER BY at_ms LIMIT ?)
 """
 
 POSITION = "SELECT coalesce(max(position), 0) FROM change"
+
+CHANGED_MS = "SELECT at_ms FROM change WHERE position = ?"
 
 CHANGES_AFTER = """
     SELECT position, action, rule FROM change WHERE position > ? ORDER BY position LIMIT ?
@@ -82,40 +71,65 @@ class Change:
 class LinkStore:
     """The registry's database."""
 
-    def __init__(self, writer: Writer, readers: Readers, history: str, news: News) -> None:
+    def __init__(self, writer: Writer, readers: Readers, fence: Fence, news: News) -> None:
         self._writer = writer
         self._readers = readers
-        self._history = history
         self._news = news
+        self.fence = fence
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, path: Path, entropy: Entropy, news: News, *, checkpoints: bool
+        cls,
+        path: Path,
+        entropy: Entropy,
+        news: News,
+        *,
+        checkpoints: bool,
+        machine: str = "local",
     ) -> AsyncIterator[Self]:
         """Lend the store in *path*, made if it is not there.  Changes are announced by *news*."""
         async with contextlib.AsyncExitStack() as stack:
             writer = Writer(open_database(path, "links"), checkpoints=checkpoints)
             stack.push_async_callback(writer.close)
-            history = await writer.transact(lambda db: _history(db, entropy))
+            fence = await Fence.claim(path, writer, machine=machine, entropy=entropy)
             readers = await Readers.open(path, READERS)
             stack.push_async_callback(readers.close)
-            yield cls(writer, readers, history, news)
+            yield cls(writer, readers, fence, news)
+
+    @property
+    def readers(self) -> Readers:
+        """Return the connections that others may read from."""
+        return self._readers
 
     def place(self, position: Position) -> FeedPlace:
         """Return *position* as a place in this database's history."""
-        return FeedPlace(self._history, position)
+        return FeedPlace(self.fence.history, position)
 
     async def create(self, entry: Entry, who: str) -> None:
         """Add *entry*, or refuse because its host and path are taken."""
 
         def work(db: Connection) -> None:
-            _refuse_taken(db, entry.link)
-            db.execute(INSERT, _row(entry))
-            _remember(db, "create", entry, entry.created_ms, who)
+            add_link(db, entry, who)
 
+        await self._insert(work)
+
+    async def create_free(self, entries: Iterable[Entry], who: str) -> Entry:
+        """Add the first of *entries* whose path nobody uses where it would be seen."""
+
+        def work(db: Connection) -> Entry:
+            for entry in entries:
+                if not path_in_use(db, entry.link):
+                    add_link(db, entry, who)
+                    return entry
+            msg = "every path that was drawn is taken; ask again, or name a path"
+            raise UnavailableError(msg)
+
+        return await self._insert(work)
+
+    async def _insert(self, work: Callable[[Connection], T]) -> T:
         try:
-            await self._change(work)
+            return await self._change(work)
         except sqlite.IntegrityError as error:  # the place was free, so it is the id
             msg = "the id drawn for the link is in use; ask again"
             raise UnavailableError(msg) from error
@@ -124,34 +138,46 @@ class LinkStore:
         """Replace the link by what *revise* makes of it; what changes nothing leaves no trace."""
 
         def work(db: Connection) -> Entry:
-            old = _required(db.execute(BY_ID, (link_id,)).fetchone(), link_id)
+            old = _required(link_with_id(db, link_id), link_id)
             new = revise(old)
             if new == old:
                 return old
-            _refuse_taken(db, new.link)
-            db.execute(UPDATE, (*_row(new)[1:9], new.updated_ms, new.link.id))
-            _remember(db, "update", new, new.updated_ms, who)
+            replace_link(db, old, new, who)
             return new
 
         return await self._change(work)
 
-    async def delete(self, link_id: str, now: Millis, who: str) -> None:
-        """Take the link away."""
+    async def delete(
+        self, link_id: str, now: Millis, who: str, check: Callable[[Entry], None] | None = None
+    ) -> None:
+        """Take the link away, unless *check* refuses what is there."""
 
         def work(db: Connection) -> None:
-            old = _required(db.execute(BY_ID, (link_id,)).fetchone(), link_id)
-            db.execute(DELETE, (old.link.id,))
-            _remember(db, "delete", old, now, who)
+            old = _required(link_with_id(db, link_id), link_id)
+            if check is not None:
+                check(old)
+            remove_link(db, old, now, who)
 
         await self._change(work)
 
+    async def prune(self, before_ms: Millis, *, newest: int, at_once: int) -> int:
+        """Forget up to *at_once* of the oldest changes, if they were made before that moment.
+
+        As many of the history of links, and of the feed never one of the *newest*; return
+        how many.
+        """
+        values = (max(newest, 1), at_once, before_ms)
+
+        def work(db: Connection) -> int:
+            noted = db.execute(PRUNE_HISTORY, (before_ms, at_once)).rowcount
+            return noted + db.execute(PRUNE, values).rowcount
+
+        return await self._writer.transact(work)
+
     async def get(self, link_id: str) -> Entry:
         """Return one link."""
-        return _required(await self._readers.row(BY_ID, (link_id,)), link_id)
-
-    async def entries_after(self, link_id: LinkId, limit: int) -> list[Entry]:
-        """Return the links that follow *link_id* in the order of their ids."""
-        return [_entry(row) for row in await self._readers.rows(AFTER_ID, (link_id, limit))]
+        row = await self._readers.row(BY_ID, (link_id,))
+        return _required(entry_of(row) if row else None, link_id)
 
     async def count(self) -> int:
         """Return how many links there are."""
@@ -162,6 +188,11 @@ class LinkStore:
         """Return the position of the newest change; 0 before the first."""
         [(position,)] = await self._readers.rows(POSITION)
         return Position(position)
+
+    async def changed_ms(self, position: Position) -> Millis | None:
+        """Return when the change at *position* was made, if it is kept."""
+        row = await self._readers.row(CHANGED_MS, (position,))
+        return Millis(row[0]) if row else None
 
     async def changes_after(self, position: Position, limit: int) -> list[Change]:
         """Return committed changes in their order, without a gap."""
@@ -178,8 +209,12 @@ class LinkStore:
             after, more = "", True
             while more:
                 rows = list(await db.execute_fetchall(AFTER_ID, (after, links_max)))
-                yield Position(position), [_entry(row).link for row in rows]
+                yield Position(position), [entry_of(row).link for row in rows]
                 after, more = rows[-1][0] if rows else after, len(rows) == links_max
+
+    async def change(self, work: Callable[[Connection], T]) -> T:
+        """Run *work* of another store in one transaction; the feed looks for what it changed."""
+        return await self._change(work)
 
     async def _change(self, work: Callable[[Connection], T]) -> T:
         try:
@@ -188,51 +223,8 @@ class LinkStore:
             self._news.announce()
 
 
-def _history(db: Connection, entropy: Entropy) -> str:
-    row = db.execute(HISTORY).fetchone()
-    if row is None:
-        row = (entropy(HISTORY_BYTES).hex(),)
-        db.execute(BEGIN_HISTORY, row)
-    return str(row[0])
-
-
-def _refuse_taken(db: Connection, link: Link) -> None:
-    taken = db.execute(BY_PLACE, (link.host, link.path, link.id)).fetchone()
-    if taken:
-        msg = f"path: {link.path} on host {link.host} is taken by the link {taken[0]}"
-        raise ConflictError(msg)
-
-
-def _remember(db: Connection, action: str, entry: Entry, at_ms: Millis, who: str) -> None:
-    rule = orjson.dumps(entry.link.to_rule()).decode()
-    db.execute(REMEMBER, (action, entry.link.id, rule, at_ms, who))
-
-
-def _required(row: Any, link_id: str) -> Entry:
-    if row is None:
+def _required(entry: Entry | None, link_id: str) -> Entry:
+    if entry is None:
         msg = f"no link has the id {link_id[:40]!r}"
         raise NotFoundError(msg)
-    return _entry(row)
-
-
-def _row(entry: Entry) -> tuple[str | int | None, ...]:
-    link = entry.link
-    place = (link.id, link.host, link.path, link.destination, link.status, int(link.enabled))
-    more = (int(link.pass_query), link.expires_ms)
-    return (*place, *more, entry.version, entry.created_ms, entry.updated_ms)
-
-
-def _entry(row: Any) -> Entry:
-    link_id, host, path, destination, status, enabled, pass_query, expires_ms = row[:8]
-    version, created_ms, updated_ms = row[8:]
-    link = Link(
-        id=LinkId(link_id),
-        host=host,
-        path=path,
-        destination=destination,
-        status=status,
-        enabled=bool(enabled),
-        pass_query=bool(pass_query),
-        expires_ms=expires_ms,
-    )
-    return Entry(link=link, version=version, created_ms=created_ms, updated_ms=updated_ms)
+    return entry

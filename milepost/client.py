@@ -76,11 +76,12 @@ class Client:
         *,
         params: Mapping[str, str] | None = None,
         body: Any = None,
+        headers: Mapping[str, str] | None = None,
         wait_seconds: float = 0.0,
     ) -> Any:
         """Make one call and return the answer's JSON (None when there is no body)."""
         content, _etag = await self.exchange(
-            method, path, params=params, body=body, wait_seconds=wait_seconds
+            method, path, params=params, body=body, headers=headers, wait_seconds=wait_seconds
         )
         return _json(content) if content else None
 
@@ -135,6 +136,16 @@ class Client:
         self, path: str, headers: Mapping[str, str], *, silence_seconds_max: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """GET an endless answer; lend its lines, and give up after too long a silence."""
+        async with self.stream_groups(
+            path, headers, silence_seconds_max=silence_seconds_max
+        ) as groups:
+            yield (line async for lines in groups for line in lines)
+
+    @contextlib.asynccontextmanager
+    async def stream_groups(
+        self, path: str, headers: Mapping[str, str], *, silence_seconds_max: float
+    ) -> AsyncIterator[AsyncIterator[list[bytes]]]:
+        """GET an endless answer; lend its lines, those together that arrived together."""
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds_max
         )
@@ -172,12 +183,11 @@ def new_session(
     )
 
 
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[list[bytes]]:
     waiting = b""
     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
         *whole, waiting = (waiting + chunk).split(b"\n")
-        for line in whole:
-            yield line
+        yield whole
         if len(waiting) > ANSWER_BYTES_MAX:
             msg = f"a line of more than {ANSWER_BYTES_MAX} bytes"
             raise UnavailableError(msg)

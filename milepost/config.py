@@ -23,6 +23,7 @@ SECONDS_MAX = 3_660 * DAY_SECONDS
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": DAY_SECONDS}
 
 _SHORT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?")
 
 
 class Secret:
@@ -162,6 +163,14 @@ class EnvReader:
                 continue
             found.append(Listener(host.strip("[]"), int(port)))
         return tuple(found)
+
+    def origins(self, name: str) -> frozenset[str]:
+        """Return the setting as a set of origins, written as browsers send them."""
+        parts = [part.strip() for part in self.text(name).split(",") if part.strip()]
+        for part in parts:
+            if not _ORIGIN.fullmatch(part) or not _is_http_url(part):
+                self.fault(name, f"want origins such as https://app.example, got {part!r}")
+        return frozenset(parts)
 
     def replication(self) -> tuple[str, str]:
         """Return litestream's socket and the replicas' address; both are empty without it."""

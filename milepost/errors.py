@@ -6,7 +6,7 @@ means this program is wrong: nothing catches it, the process stops, and the
 supervisor starts a fresh one from what is on disk.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ServiceError(Exception):
@@ -16,6 +16,10 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     title: ClassVar[str] = "The service failed"
 
+    def members(self) -> dict[str, Any]:
+        """Return what a program is told beside the text."""
+        return {}
+
 
 class RejectedError(ServiceError):
     """The request is wrong.  Sending it again unchanged will fail again."""
@@ -23,6 +27,23 @@ class RejectedError(ServiceError):
     code = "rejected"
     status = 400
     title = "The request is not acceptable"
+
+
+class FieldError(RejectedError):
+    """One field or parameter is wrong.  Says what is accepted, and of what shape the value was.
+
+    The value itself is not repeated: it may be long, or secret.
+    """
+
+    def __init__(self, *, field: str, accepted: str, got: str) -> None:
+        super().__init__(f"{field}: want {accepted}; got {got}")
+        self.field = field
+        self.accepted = accepted
+        self.got = got
+
+    def members(self) -> dict[str, Any]:
+        """Return the field, what it may hold, and what it held."""
+        return {"field": self.field, "accepted": self.accepted, "got": self.got}
 
 
 class UnauthorizedError(RejectedError):
@@ -55,6 +76,22 @@ class ConflictError(RejectedError):
     code = "conflict"
     status = 409
     title = "The request contradicts what is there"
+
+
+class StaleError(RejectedError):
+    """The caller has seen an older version than the one that is there, which is `version`."""
+
+    code = "stale"
+    status = 412
+    title = "It has changed since it was read"
+
+    def __init__(self, text: str, *, version: int) -> None:
+        super().__init__(text)
+        self.version = version
+
+    def members(self) -> dict[str, Any]:
+        """Return the version that is there."""
+        return {"version": self.version}
 
 
 class TooLargeError(RejectedError):

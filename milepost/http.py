@@ -15,18 +15,22 @@ from aiohttp import web
 
 from milepost.clock import Clock, Entropy
 from milepost.errors import (
+    ForbiddenError,
     InvariantError,
     NotFoundError,
     RejectedError,
     ServiceError,
+    StaleError,
     TooLargeError,
     TooManyError,
+    UnauthorizedError,
 )
+from milepost.etags import etag_of
 from milepost.logs import get_log
 from milepost.metrics import MALFORMED, REQUEST_SECONDS, REQUESTS
-from milepost.rate import RateLimit
+from milepost.rate import Rate, RateLimit
 from milepost.tokens import Principal, TokenBook
-from milepost.vocabulary import Scope
+from milepost.vocabulary import Millis, Scope
 
 log = get_log(__name__)
 
@@ -34,12 +38,19 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 TOKENS: web.AppKey[TokenBook] = web.AppKey("tokens", TokenBook)
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
 
-SERVER_ERROR = 500
+NO_CONTENT, SERVER_ERROR = 204, 500
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-NOT_FOUND = 404
+NOT_FOUND, METHOD_NOT_ALLOWED = 404, 405
 REQUEST_ID_BYTES = 8
 REQUEST_ID_CHARS_MAX = 64
 BODY_BYTES_MAX = 1 << 20
+# Whoever guesses tokens must not fill the log as well.
+REFUSALS_LOGGED = Rate(per_second=0.2, burst=20, what="lines")
+
+CORS_METHODS = "GET, HEAD, POST, PATCH, DELETE"
+CORS_HEADERS = "Authorization, Content-Type, If-Match, If-None-Match, X-Request-Id"
+CORS_SHOWN = "ETag, Retry-After, X-Request-Id"
+CORS_SECONDS = 600  # how long a browser may remember what a preflight said
 
 
 def json_response(value: Any, *, status: int = 200) -> web.Response:
@@ -60,8 +71,11 @@ def problem_json(error: ServiceError, *, status: int = 0) -> web.Response:
         "status": status or error.status,
         "detail": str(error),
         "code": error.code,
+        **error.members(),
     }
     headers = {"Cache-Control": "no-store"}
+    if isinstance(error, StaleError):
+        headers["ETag"] = etag_of(error.version)
     if isinstance(error, TooManyError):
         headers["Retry-After"] = str(error.retry_after_seconds)
     return web.Response(
@@ -86,8 +100,12 @@ def guarded(scope: Scope, handler: Handler, *, or_scope: Scope | None = None) ->
     scopes = (scope,) if or_scope is None else (scope, or_scope)
 
     async def checked(request: web.Request) -> web.StreamResponse:
-        principal = request.app[TOKENS].authenticate(request.headers.get("Authorization"))
-        principal.require(*scopes)
+        try:
+            principal = request.app[TOKENS].authenticate(request.headers.get("Authorization"))
+            principal.require(*scopes)
+        except (UnauthorizedError, ForbiddenError) as error:
+            request.app[REFUSALS].note(request, error)
+            raise
         request[PRINCIPAL] = principal
         return await handler(request)
 
@@ -144,7 +162,10 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
             return problem_json(NotFoundError(f"nothing at {request.path}"))
         if error.status == TooLargeError.status:
             return problem_json(TooLargeError(error.text or error.reason))
-        return problem_json(RejectedError(error.reason), status=error.status)
+        problem = problem_json(RejectedError(error.reason), status=error.status)
+        if error.status == METHOD_NOT_ALLOWED:
+            problem.headers["Allow"] = error.headers["Allow"]
+        return problem
     except InvariantError:
         raise
     except Exception:
@@ -159,9 +180,78 @@ def new_app(
     app = web.Application(
         middlewares=[request_context(entropy), errors_as_json], client_max_size=body_bytes_max
     )
+    app[REFUSALS] = Refusals()
     if tokens is not None:
         app[TOKENS] = tokens
     return app
+
+
+def allow_origins(app: web.Application, origins: frozenset[str]) -> None:
+    """Let pages of these *origins*, and no others, call *app* from a browser (CORS).
+
+    An origin is allowed as it is written, or not at all.  Cookies are never asked
+    for: a page has to show a token like everybody else.
+    """
+    if not origins:
+        return
+
+    async def name_origin(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Vary"] = "Origin"  # also on an answer to another: caches must ask again
+        origin = request.headers.get("Origin", "")
+        if origin in origins:
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Expose-Headers"] = CORS_SHOWN
+
+    app.on_response_prepare.append(name_origin)
+    app.middlewares.insert(1, _preflights(origins))
+
+
+def _preflights(origins: frozenset[str]) -> Any:
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        asks = "Origin" in request.headers and "Access-Control-Request-Method" in request.headers
+        if request.method != "OPTIONS" or not asks:
+            return await handler(request)
+        if request.headers["Origin"] not in origins:
+            return problem_json(ForbiddenError("pages of this origin may not call here"))
+        return web.Response(
+            status=NO_CONTENT,
+            headers={
+                "Access-Control-Allow-Methods": CORS_METHODS,
+                "Access-Control-Allow-Headers": CORS_HEADERS,
+                "Access-Control-Max-Age": str(CORS_SECONDS),
+            },
+        )
+
+    return middleware
+
+
+class Refusals:
+    """Logs who was not let in: never the token, and only so many lines."""
+
+    def __init__(self) -> None:
+        self._limit = RateLimit(REFUSALS_LOGGED)
+        self._silent = 0
+
+    def note(self, request: web.Request, error: ServiceError) -> None:
+        """Log that *request* was refused, unless there are too many lines already."""
+        try:
+            self._limit.take("", Millis(round(time.monotonic() * 1000)))
+        except TooManyError:
+            self._silent += 1
+            return
+        resource = request.match_info.route.resource
+        log.warning(
+            "access.refused",
+            code=error.code,
+            reason=str(error),
+            call=f"{request.method} {resource.canonical if resource else ''}",
+            not_logged_before=self._silent,
+        )
+        self._silent = 0
+
+
+REFUSALS: web.AppKey[Refusals] = web.AppKey("refusals", Refusals)
 
 
 class MalformedCounter(logging.Handler):

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from milepost.errors import RejectedError
+from milepost.errors import FieldError, RejectedError
+from milepost.fields import shape_in, shape_of
+from milepost.targeting.rules import Rule, rules_from
 from milepost.vocabulary import LinkId, Millis, Position
 
 STATUSES = (301, 302, 307, 308)
@@ -22,19 +24,26 @@ ANY_HOST = WILDCARD = "*"
 EXPIRES_MS_MAX = 253_402_300_799_999  # the end of the year 9999
 RESERVED_PATHS = ("/e", "/robots.txt", "/favicon.ico")
 ACTIONS = ("create", "update", "delete")
+WEB_SCHEMES = frozenset({"http", "https"})
+# What a browser would run, or read on the visitor's own machine: no setting allows these.
+NEVER_SCHEMES = frozenset(
+    {"javascript", "data", "vbscript", "file", "blob", "filesystem", "about", "view-source"}
+)
 
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()+,;=:@%/-]*/)?(?:\*|[A-Za-z0-9._~!$&'()+,;=:@%-]*)")
-_HOST = re.compile(r"(?:\*|[a-z0-9]([a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?)")
+_HOST = re.compile(r"(?:\*|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?)\.*")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,31}")
+PATH_PATTERN, HOST_PATTERN, VISIBLE_PATTERN = _PATH.pattern, _HOST.pattern, _VISIBLE.pattern
 _PLACE = re.compile(r"([0-9a-f]{32}):([0-9]{1,18})")
+PLACE_PATTERN = _PLACE.pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """One managed redirect.  `host` is `*` for every host that points at an edge.
 
-    What is targeted by rules, and between several destinations, is not there yet:
-    `regional_logger.links.target` is where it would be decided.
+    Where it has rules, `milepost.targeting.choosing` says which of its destinations a visit gets.
     """
 
     id: LinkId
@@ -45,6 +54,7 @@ class Link:
     enabled: bool = True
     pass_query: bool = False  # a visit's query goes on to the destination
     expires_ms: Millis | None = None  # from this moment on it leads nowhere
+    rules: tuple[Rule, ...] = ()  # the first that holds decides; none: the destination
 
     @property
     def is_pattern(self) -> bool:
@@ -53,7 +63,8 @@ class Link:
 
     def to_rule(self) -> dict[str, Any]:
         """Return what stands in a feed event and in the registry's answers."""
-        return {name: getattr(self, name) for name in FIELDS}
+        told = {name: getattr(self, name) for name in FIELDS}
+        return told | {"rules": [rule.to_json() for rule in self.rules]}
 
 
 FIELDS = tuple(Link.__dataclass_fields__)
@@ -83,46 +94,48 @@ def link_from(rule: Any, link_id: str) -> Link:
         raise RejectedError(msg)
     unknown = sorted(set(rule).difference(FIELDS))
     if unknown:
-        msg = f"{unknown[0]}: no such field; known are {', '.join(FIELDS)}"
-        raise RejectedError(msg)
-    path = _path(rule.get("path"))
-    destination = _destination(rule.get("destination"))
-    if path.endswith(WILDCARD) and _ends_in_host(destination):
-        msg = "destination: the * of a pattern may stand only after the host and a /"
-        raise RejectedError(msg)
+        raise FieldError(
+            field=str(unknown[0])[:40], accepted=f"one of {', '.join(FIELDS)}", got="no such field"
+        )
+    path = _path(rule.get("path"), shape_in(rule, "path"))
+
+    def destination(field: str, told: Mapping[str, Any]) -> str:
+        found = _destination(field, told.get("destination"), shape_in(told, "destination"))
+        if path.endswith(WILDCARD) and _ends_in_host(found):
+            accepted = "the * of a pattern only after the host and a /"
+            raise FieldError(field=field, accepted=accepted, got="one in the host")
+        return found
+
     return Link(
         id=LinkId(link_id),
         host=_host(rule.get("host", ANY_HOST)),
         path=path,
-        destination=destination,
+        destination=destination("destination", rule),
         status=_status(rule.get("status", 302)),
         enabled=_yes_or_no("enabled", rule.get("enabled", True)),
         pass_query=_yes_or_no("pass_query", rule.get("pass_query", False)),
         expires_ms=_expires_ms(rule.get("expires_ms")),
+        rules=rules_from(rule.get("rules", []), destination),
     )
 
 
 def _host(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > HOST_CHARS_MAX:
-        msg = "host: want a host name, or * for every host"
-        raise RejectedError(msg)
-    host = value.lower().rstrip(".")
-    if not _HOST.fullmatch(host):
-        msg = "host: want a host name, or * for every host"
-        raise RejectedError(msg)
-    return host
+    accepted = f"a host name of at most {HOST_CHARS_MAX} characters, or * for every host"
+    if not isinstance(value, str) or len(value) > HOST_CHARS_MAX or not _HOST.fullmatch(value):
+        raise FieldError(field="host", accepted=accepted, got=shape_of(value))
+    return value.lower().rstrip(".")
 
 
-def _path(value: Any) -> str:
+def _path(value: Any, shape: str) -> str:
     if not isinstance(value, str) or len(value) > PATH_CHARS_MAX or not _PATH.fullmatch(value):
-        msg = (
-            f"path: want /letters-and-digits, at most {PATH_CHARS_MAX} characters, "
+        accepted = (
+            f"/letters-and-digits, at most {PATH_CHARS_MAX} characters, "
             "and a * only at the end after a /"
         )
-        raise RejectedError(msg)
+        raise FieldError(field="path", accepted=accepted, got=shape)
     if value == "/" or is_reserved(value):
-        msg = f"path: {value} is reserved; so are {', '.join(('/', *RESERVED_PATHS))}"
-        raise RejectedError(msg)
+        accepted = f"a path that is not reserved, as are {', '.join(('/', *RESERVED_PATHS))}"
+        raise FieldError(field="path", accepted=accepted, got="a reserved one")
     return value
 
 
@@ -131,17 +144,36 @@ def is_reserved(path: str) -> bool:
     return path in RESERVED_PATHS or path.startswith(("/e/", "/e,"))
 
 
-def _destination(value: Any) -> str:
+def scheme_of(destination: str) -> str:
+    """Return the scheme of *destination*, in small letters."""
+    return destination.partition(":")[0].lower()
+
+
+def can_be_scheme(scheme: str) -> bool:
+    """Tell whether a destination may have *scheme*, if whoever runs the registry allows it."""
+    return bool(_SCHEME.fullmatch(scheme)) and scheme not in NEVER_SCHEMES
+
+
+def _destination(field: str, value: Any, shape: str) -> str:
+    """Refuse what is no address.  Which schemes are wanted, the registry says besides."""
     good = isinstance(value, str) and len(value) <= DESTINATION_CHARS_MAX
     if good and _VISIBLE.fullmatch(value):
         try:
-            parts = urlsplit(value)
-            if parts.scheme in {"http", "https"} and parts.hostname:
+            if _leads_somewhere(value):
                 return str(value)
         except ValueError:
             pass
-    msg = f"destination: want an http or https URL, at most {DESTINATION_CHARS_MAX} characters"
-    raise RejectedError(msg)
+    accepted = f"an http or https URL, at most {DESTINATION_CHARS_MAX} characters"
+    raise FieldError(field=field, accepted=accepted, got=shape)
+
+
+def _leads_somewhere(value: str) -> bool:
+    scheme, rest = scheme_of(value), value.partition(":")[2]
+    if scheme not in WEB_SCHEMES:
+        return can_be_scheme(scheme) and bool(rest)
+    parts = urlsplit(value)
+    # Browsers read a backslash as a slash, so the host would not be the one that stands there.
+    return bool(parts.hostname) and parts.port != 0 and "\\" not in parts.netloc
 
 
 def _ends_in_host(destination: str) -> bool:
@@ -150,16 +182,17 @@ def _ends_in_host(destination: str) -> bool:
 
 
 def _status(value: Any) -> int:
-    if value not in STATUSES or isinstance(value, bool):
-        msg = f"status: want one of {', '.join(map(str, STATUSES))}"
-        raise RejectedError(msg)
-    return int(value)
+    # `in` alone would let 302.0 pass.
+    if isinstance(value, bool) or not isinstance(value, int) or value not in STATUSES:
+        raise FieldError(
+            field="status", accepted=f"one of {', '.join(map(str, STATUSES))}", got=shape_of(value)
+        )
+    return value
 
 
 def _yes_or_no(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        msg = f"{name}: want true or false"
-        raise RejectedError(msg)
+        raise FieldError(field=name, accepted="true or false", got=shape_of(value))
     return value
 
 
@@ -167,6 +200,6 @@ def _expires_ms(value: Any) -> Millis | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= EXPIRES_MS_MAX:
-        msg = "expires_ms: want milliseconds since 1970, or null for never"
-        raise RejectedError(msg)
+        accepted = "milliseconds since 1970, up to the year 9999, or null for never"
+        raise FieldError(field="expires_ms", accepted=accepted, got=shape_of(value))
     return Millis(value)

@@ -218,6 +218,14 @@ SETTINGS: dict[str, Setting] = {
         low=1,
         high=65_536,
     ),
+    "LINKS_HISTORY_DAYS": Setting(
+        meaning="days for which the registry keeps who changed which link; what edges may resume "
+        "from is kept longer",
+        readers=(LINKS,),
+        default="400",
+        low=1,
+        high=36_500,
+    ),
     "SOURCES": Setting(
         meaning="private addresses of the edges to pull from, comma-separated; may be empty with "
         "MILEPOST_SOURCES_APP",
@@ -280,6 +288,41 @@ SETTINGS: dict[str, Setting] = {
         default="2",
         low=1,
         high=366,
+    ),
+    "LINK_SCHEMES": Setting(
+        meaning="schemes of apps that links may lead to besides http and https, comma-separated, "
+        "such as myapp,tel",
+        readers=(LINKS,),
+        default="",
+    ),
+    "OWN_HOSTS": Setting(
+        meaning="hosts, host:port or *.suffix, comma-separated, that lead to this service: no link "
+        "may lead there; those of links are known anyway",
+        readers=(LINKS,),
+        default="",
+    ),
+    "CORS_ORIGINS": Setting(
+        meaning="origins whose pages may call from a browser, comma-separated, such as "
+        "https://app.example; empty: none",
+        readers=(LINKS,),
+        default="",
+    ),
+    "CLEANUP_URL": Setting(
+        meaning="address of the backend that cleans up after grants, asked for /delete/{id} below "
+        "it; empty: grants cannot have cleanup ids",
+        readers=(LINKS,),
+        default="",
+    ),
+    "CLEANUP_TOKEN": Setting(
+        meaning="bearer token that is shown to that backend",
+        readers=(LINKS,),
+        secret=True,
+    ),
+    "CLEANUP_ALLOW_PRIVATE": Setting(
+        meaning="whether that backend may be at a private, loopback or otherwise special address",
+        readers=(LINKS,),
+        default="no",
+        choices=("no", "yes", "0", "1", "false", "true"),
     ),
     "FLEET": Setting(
         meaning="the fleet.json of a running `milepost dev`",

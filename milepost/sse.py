@@ -31,24 +31,49 @@ def frame(event: Event) -> bytes:
     return b"%bevent: %b\ndata: %b\n\n" % (head, event.name.encode(), event.data)
 
 
-async def events(lines: AsyncIterator[bytes]) -> AsyncIterator[Event]:
-    """Read events from *lines*; comments, such as heartbeats, are passed over."""
-    name, data, event_id = "message", b"", ""
-    async for raw in lines:
+class EventReader:
+    """Takes a stream's lines one by one; comments, such as heartbeats, are passed over."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._name, self._data, self._id = "message", b"", ""
+
+    def take(self, raw: bytes) -> Event | None:
+        """Take one more line; return the event that ends with it."""
         line = raw.removesuffix(b"\r")
         if not line:
-            if data:
-                yield Event(name, data, event_id)
-            name, data, event_id = "message", b"", ""
-            continue
+            event = Event(self._name, self._data, self._id) if self._data else None
+            self._begin()
+            return event
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"event":
-            name = value.decode("utf-8", "replace")
-        elif field == b"data" and len(data) + len(value) > EVENT_BYTES_MAX:
+            self._name = value.decode("utf-8", "replace")
+        elif field == b"data" and len(self._data) + len(value) > EVENT_BYTES_MAX:
             msg = f"an event of more than {EVENT_BYTES_MAX} bytes"
             raise UnavailableError(msg)
         elif field == b"data":
-            data = data + b"\n" + value if data else value
+            self._data = self._data + b"\n" + value if self._data else value
         elif field == b"id":
-            event_id = value.decode("utf-8", "replace")
+            self._id = value.decode("utf-8", "replace")
+        return None
+
+
+async def events(lines: AsyncIterator[bytes]) -> AsyncIterator[Event]:
+    """Read events from *lines*."""
+    reader = EventReader()
+    async for line in lines:
+        event = reader.take(line)
+        if event is not None:
+            yield event
+
+
+async def events_together(groups: AsyncIterator[list[bytes]]) -> AsyncIterator[list[Event]]:
+    """Read events from *groups* of lines; those that arrived together stay together."""
+    reader = EventReader()
+    async for lines in groups:
+        found = [event for event in map(reader.take, lines) if event is not None]
+        if found:
+            yield found

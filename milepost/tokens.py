@@ -38,6 +38,8 @@ HITS_READ = Scope("hits:read")  # the aggregator's query API
 HITS_WRITE = Scope("hits:write")  # have the aggregator try again, or write off, what is missing
 LINKS_READ = Scope("links:read")
 LINKS_WRITE = Scope("links:write")
+GRANTS_READ = Scope("grants:read")
+GRANTS_WRITE = Scope("grants:write")  # make, extend and end grants
 KEYS_READ = Scope("keys:read")  # the epochs' states, nothing secret
 KEYS_WRITE = Scope("keys:write")  # rotate and destroy
 ADDRESSES = Scope("addresses")  # sealed addresses themselves; nobody has it unless given by hand
@@ -54,6 +56,8 @@ OPERATOR_SCOPES = (
     *QUERY_SCOPES,
     HITS_WRITE,
     LINKS_WRITE,
+    GRANTS_READ,
+    GRANTS_WRITE,
     KEYS_READ,
     KEYS_WRITE,
 )

@@ -19,6 +19,7 @@ KeyId = NewType("KeyId", bytes)  # 8 bytes that name an epoch's public keys
 Salt = NewType("Salt", bytes)  # 32 secret bytes; one per epoch, never on an edge's disk
 VisitorHash = NewType("VisitorHash", bytes)  # 16 bytes; comparable within one epoch
 LinkId = NewType("LinkId", str)  # names one managed link for ever
+GrantId = NewType("GrantId", str)  # names one grant for ever
 Position = NewType("Position", int)  # a place in the feed; rises by one per change
 Generation = NewType("Generation", int)  # when a combined database was made or restored
 Scope = NewType("Scope", str)  # what a bearer token may do, such as "pull"

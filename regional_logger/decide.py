@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from milepost.links import WILDCARD, Link
 from milepost.record import LINK, ORPHAN, PREFIX
+from milepost.targeting.choosing import Choice, Facts, choose, destinations_at, target_of
 from milepost.vocabulary import LinkId, Millis
 from regional_logger.links.table import COLD, PREVIEW, FindLink
-from regional_logger.links.target import target_of
 from regional_logger.pages import GONE_PAGE, ORPHAN_PAGE, preview_page
 from regional_logger.prefix import is_prefix, parse_prefix
 from regional_logger.targets import HostTest, canonical, nobody
@@ -55,6 +55,14 @@ class Rules:
     root_url: str = ""  # where / leads; empty: it says what this is
 
 
+class Targeted(NamedTuple):
+    """A visit to a link with rules, as far as decided."""
+
+    link: Link
+    path: str
+    query: str
+
+
 class Decision(NamedTuple):
     """How to answer, and whether to remember it: `kind` is None for excluded visits."""
 
@@ -67,6 +75,8 @@ class Decision(NamedTuple):
     oddity: str | None = None  # of the target, which is followed all the same
     refusal: str | None = None  # why it gets an error that is not recorded; one of REFUSALS
     html: bool = False  # the body is
+    variant: str | None = None  # of the link's rule
+    targeted: Targeted | None = None  # where it leads depends on the visitor: `settle` says where
 
 
 _MALFORMED = Decision(status=BAD_REQUEST, body=BAD_TARGET, refusal="malformed")
@@ -155,14 +165,29 @@ def _follow_link(host: str, path: str, query: str, now: Millis, find: FindLink) 
         return _ORPHAN
     if link.expires_ms is not None and link.expires_ms <= now:
         return Decision(status=GONE, kind=ORPHAN, body=GONE_PAGE, html=True, link=link.id)
-    target = link.destination
-    if link.pass_query or link.path.endswith(WILDCARD):
+    target, targeted = link.destination, None
+    if link.rules:
+        target, targeted = "", Targeted(link, path, query)
+    elif link.pass_query or link.path.endswith(WILDCARD):
         target = target_of(link, path, query)
-    return Decision(status=link.status, kind=LINK, target=target, link=link.id)
+    return Decision(link.status, LINK, target, link=link.id, targeted=targeted)
+
+
+def settle(decision: Decision, facts: Facts | None) -> Decision:
+    """Return *decision*, which was left open, with the target for a visit of these *facts*.
+
+    Without them it is the link's own destination, where everybody goes who fits no rule.
+    """
+    if decision.targeted is None:
+        return decision
+    link, path, query = decision.targeted
+    choice = Choice(link.destination) if facts is None else choose(link, facts)
+    target = target_of(link, path, query, choice.destination)
+    return decision._replace(target=target, variant=choice.variant, targeted=None)
 
 
 def _show(link: Link, now: Millis) -> Decision:
     """Say where *link* leads, to somebody who wants to know before going there."""
     if link.expires_ms is not None and link.expires_ms <= now:
         return Decision(status=GONE, body=GONE_PAGE, html=True)
-    return Decision(status=OK, body=preview_page(link.destination), html=True)
+    return Decision(status=OK, body=preview_page(*destinations_at(link, now)), html=True)

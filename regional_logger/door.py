@@ -13,7 +13,8 @@ from multidict import CIMultiDictProxy
 from milepost.clock import Clock
 from milepost.logs import get_log
 from milepost.vocabulary import Region
-from regional_logger.decide import UNDECIDED, Decision, Rules, decide
+from regional_logger.decide import UNDECIDED, Decision, Rules, decide, settle
+from regional_logger.facts import facts_of
 from regional_logger.front import HTML_HEADERS, PAGE_HEADERS, REDIRECT_HEADERS, Admitted, Front
 from regional_logger.journal import Journal
 from regional_logger.keyring import Keyring
@@ -21,8 +22,7 @@ from regional_logger.links.table import FindLink
 from regional_logger.longway import SERVER_NAME
 from regional_logger.metrics import ODD, REFUSED_FOR
 from regional_logger.place import FindPlace
-from regional_logger.remember import Visit, client_address, remember
-from regional_logger.waiting import Pending
+from regional_logger.remember import Visit, client_address, remember, visitor_of
 
 log = get_log(__name__)
 
@@ -49,6 +49,7 @@ class Door:
     addresses: str
     client_ip: str
     connections_max: int
+    draw_key: bytes  # chance; draws variants for visitors who have no hash
     find_place: FindPlace | None = None  # None: nothing is looked up
     read_link: ReadLink | None = None  # None: every link is in memory
 
@@ -109,23 +110,19 @@ class Door:
                 headers=headers,
                 address=client_address(headers, peer, self.client_ip),
             )
-            return Admitted(decision, self._remember(visit, decision))
+            epoch = self.keyring.epoch_at(now)
+            visitor = visitor_of(visit, self.keyring.salt_of(epoch), self.find_place)
+            if decision.targeted is not None:
+                facts = facts_of(visit, visitor, region=self.region, draw_key=self.draw_key)
+                decision = settle(decision, facts)
+            memory = remember(
+                visit, decision, visitor, region=self.region, addresses=self.addresses
+            )
+            return Admitted(decision, self.journal.offer(memory, epoch))
         except Exception:  # the visitor comes first, whatever is wrong with the record
             log.exception("record.failed")
             self.journal.shed(now)
-            return Admitted(decision, None)
-
-    def _remember(self, visit: Visit, decision: Decision) -> Pending | None:
-        epoch = self.keyring.epoch_at(visit.time)
-        memory = remember(
-            visit,
-            decision,
-            region=self.region,
-            salt=self.keyring.salt_of(epoch),
-            addresses=self.addresses,
-            find_place=self.find_place,
-        )
-        return self.journal.offer(memory, epoch)
+            return Admitted(settle(decision, None), None)
 
 
 def respond(method: str, decision: Decision) -> web.Response:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from milepost.clock import system_entropy
 from milepost.loops import repeat
 from milepost.service import Loop
 from regional_logger.atlas import Atlas
@@ -9,6 +10,7 @@ from regional_logger.bans import LOOK_SECONDS, BanFile
 from regional_logger.config import Config
 from regional_logger.decide import Rules
 from regional_logger.door import Door
+from regional_logger.facts import DRAW_KEY_BYTES
 from regional_logger.journal import Journal
 from regional_logger.keyring import Keyring
 from regional_logger.links.local import LocalLinks
@@ -51,6 +53,7 @@ async def entrance_of(
         client_ip=config.client_ip,
         connections_max=connections_max(),
         read_link=links.find,
+        draw_key=system_entropy(DRAW_KEY_BYTES),
         find_place=None if atlas is None else atlas.find,
     )
     return Entrance(door, loops)

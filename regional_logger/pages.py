@@ -22,9 +22,12 @@ ORPHAN_PAGE = _page("Not found", "Nothing is linked at this address.")
 GONE_PAGE = _page("Gone", "The link at this address has expired.")
 
 
-def preview_page(destination: str) -> str:
-    """Return the page that says where a link leads."""
-    shown = escape(destination)
-    return _page(
-        "Where this link leads", f'<a rel="noreferrer nofollow" href="{shown}">{shown}</a>'
+def preview_page(*destinations: str) -> str:
+    """Return the page that says where a link leads, or may lead."""
+    told = "<br>\n".join(
+        f'<a rel="noreferrer nofollow" href="{shown}">{shown}</a>'
+        for shown in map(escape, destinations)
     )
+    if len(destinations) > 1:
+        told = f"To one of these, depending on who follows it:<br>\n{told}"
+    return _page("Where this link leads", told)

@@ -60,5 +60,6 @@ async def main(config: Config) -> None:
             repeat(CLOCK, parts.LIST_SECONDS, "keys.list", follow_list, backoff_seconds_max=back),
             repeat(CLOCK, parts.SALT_SECONDS, "keys.salts", follow_salts, backoff_seconds_max=back),
             repeat(CLOCK, parts.FEED_SECONDS, "feed", feed.follow, backoff_seconds_max=back),
+            await parts.position_reporter(stack, config, feed),
         ]
         await run_until_told(loops)

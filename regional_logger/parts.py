@@ -31,6 +31,7 @@ from regional_logger.keyring import Keyring
 from regional_logger.keys import KeyFollower
 from regional_logger.links.feed import FeedFollower, Holder
 from regional_logger.links.local import LocalLinks
+from regional_logger.links.reporting import PositionReporter
 from regional_logger.links.store import ReplicaStore
 from regional_logger.meter import LifeInfo, Meter
 from regional_logger.pressure import Pressure, Writing
@@ -42,7 +43,7 @@ from regional_logger.stream import Origin
 
 CLOCK = SystemClock()
 BACKOFF_SECONDS_MAX = 10.0
-LIST_SECONDS, SALT_SECONDS, FEED_SECONDS = 0.2, 0.2, 0.5
+LIST_SECONDS, SALT_SECONDS, FEED_SECONDS, POSITION_SECONDS = 0.2, 0.2, 0.5, 0.5
 RETIRE_SECONDS, PRESSURE_SECONDS = 60.0, 1.0
 DESCRIPTORS_KEPT = 512
 REPLICA = "links.db"
@@ -110,6 +111,23 @@ async def feed_follower(
     except UnavailableError as error:  # the visitor comes first, and prefixes need no links
         log.warning("links.not_read", reason=str(error))
     return follower
+
+
+async def position_reporter(
+    stack: contextlib.AsyncExitStack, config: Config, follower: FeedFollower
+) -> Loop:
+    """Return the loop that tells the registry how far *follower* is."""
+    client = await stack.enter_async_context(Client.connect(config.links_url, config.token))
+    reporter = PositionReporter(
+        client, follower, CLOCK, region=config.region, machine=config.machine
+    )
+    return repeat(
+        CLOCK,
+        POSITION_SECONDS,
+        "feed.position",
+        reporter.report,
+        backoff_seconds_max=BACKOFF_SECONDS_MAX,
+    )
 
 
 async def journal_of(

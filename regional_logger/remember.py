@@ -13,9 +13,9 @@ from multidict import CIMultiDictProxy
 
 from milepost.record import Record
 from milepost.visitor import canonical_address, visitor_hash
-from milepost.vocabulary import Millis, Region, Salt
+from milepost.vocabulary import Millis, Region, Salt, VisitorHash
 from regional_logger.decide import Decision
-from regional_logger.place import NOWHERE, FindPlace
+from regional_logger.place import NOWHERE, FindPlace, Place
 
 FLY_CLIENT_IP, FORWARDED = "Fly-Client-IP", "forwarded:"
 EXPLICIT_TAGS = ("ref", "source", "utm_source")
@@ -53,6 +53,13 @@ class Visit(NamedTuple):
     address: str  # never kept as it is
 
 
+Visitor = tuple[bool, str | None, VisitorHash | None, Place]
+"""(has opted out, canonical address, visitor hash, place): who comes, as far as it may be known.
+
+A bare tuple, because one is made for every visit.  It is never kept as it is.
+"""
+
+
 class Memory(NamedTuple):
     """A record, and the canonical address to seal beside it, if any."""
 
@@ -78,25 +85,22 @@ def client_address(headers: CIMultiDictProxy[str], peer: str, source: str) -> st
     return told[0] if len(told) == 1 and canonical_address(told[0]) else peer
 
 
-def remember(
-    visit: Visit,
-    decision: Decision,
-    *,
-    region: Region,
-    salt: Salt | None,
-    addresses: str,
-    find_place: FindPlace | None = None,
-) -> Memory:
-    """Return what is kept of *visit*; *addresses* is the setting of that name.
-
-    Who opts out is not looked up either.
-    """
+def visitor_of(visit: Visit, salt: Salt | None, find_place: FindPlace | None = None) -> Visitor:
+    """Return who makes *visit*.  Who opts out is not looked up either."""
     opted_out = _is_one(visit.headers, "Sec-GPC") or _is_one(visit.headers, "DNT")
     canonical = None if opted_out else canonical_address(visit.address)
     hashed = visitor_hash(salt, canonical) if salt and canonical else None
     place = NOWHERE
     if find_place is not None and canonical:
         place = find_place(_whole(canonical, visit.address))
+    return opted_out, canonical, hashed, place
+
+
+def remember(
+    visit: Visit, decision: Decision, visitor: Visitor, *, region: Region, addresses: str
+) -> Memory:
+    """Return what is kept of *visit*; *addresses* is the setting of that name."""
+    opted_out, canonical, hashed, place = visitor
     texts, cut = _texts(visit)
     source, source_kind, ulid = _attribution(visit.raw_target, texts, cut)
     record = Record(
@@ -108,6 +112,7 @@ def remember(
         status=decision.status,
         region=region,
         link=decision.link,
+        variant=decision.variant,
         visitor=hashed,
         country=place.country,
         subdivision=place.subdivision,

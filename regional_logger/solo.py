@@ -49,6 +49,7 @@ async def main(config: Config) -> None:
                 CLOCK, parts.SALT_SECONDS, "keys.salts", keys.follow_salts, backoff_seconds_max=back
             ),
             repeat(CLOCK, parts.FEED_SECONDS, "feed", feed.follow, backoff_seconds_max=back),
+            await parts.position_reporter(stack, config, feed),
             repeat(CLOCK, parts.LINKS_SECONDS, "links.warm", links.warm, backoff_seconds_max=back),
         ]
         await run_until_told(loops)

@@ -18,6 +18,8 @@ APP_SECRETS = {
     "AGGREGATOR_TOKEN": "a",
     "KEYS_TOKEN": "k",
     "MASTER_KEY": "m",
+    "CLEANUP_TOKEN": "c",
+    "MILEPOST_CLEANUP_TOKEN": "not under this name",
     "TOKENS": "t",
     "PATH": "/bin",
 }
@@ -39,7 +41,7 @@ def entrypoint() -> ModuleType:
         (["serve", "edge"], {"MILEPOST_TOKEN": "e"}),
         (["serve", "aggregator"], {"MILEPOST_TOKEN": "a"}),
         (["serve", "keys"], {"MILEPOST_MASTER_KEY": "m", "MILEPOST_TOKEN": "k"}),
-        (["serve", "links"], {}),
+        (["serve", "links"], {"MILEPOST_CLEANUP_TOKEN": "c"}),
         (["hits"], {}),
         ([], {}),
     ],

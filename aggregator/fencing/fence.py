@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Self
 
 from aggregator.fencing import store
-from aggregator.fencing.mark import file_number, read_mark, write_mark
-from aggregator.fencing.rules import Mark, next_generation, why_new
+from aggregator.fencing.rules import next_generation
 from milepost.clock import Clock, Entropy
 from milepost.database import Readers, Writer
 from milepost.logs import get_log
+from milepost.mark.file import file_number, read_mark, write_mark
+from milepost.mark.rules import Mark, why_new
 from milepost.sqlite import Connection
 from milepost.vocabulary import Generation
 
@@ -56,9 +57,9 @@ class Fence:
         mark, file, now = read_mark(path), file_number(path), clock.now()
 
         def work(db: Connection) -> tuple[Generation, str]:
-            held = store.held(db)
-            reason = why_new(mark, held, machine, file)
-            generation = held.generation
+            applied = store.applied(db)
+            reason = why_new(mark, applied.held, machine, file)
+            generation = applied.generation
             if reason or generation is None:
                 generation = next_generation(generation, now)
             store.take(db, generation, holder)
@@ -83,12 +84,11 @@ class Fence:
 
     async def mark(self) -> None:
         """Note beside the database what it holds, if that has changed."""
-        applied = await store.last_applied(self._readers)
         mark = Mark(
-            generation=self.generation,
+            name=str(self.generation),
             machine=self._machine,
             file=file_number(self._path),
-            applied=applied,
+            height=await store.last_applied(self._readers),
         )
         if mark != self._marked:
             write_mark(self._path, mark)

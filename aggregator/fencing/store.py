@@ -1,6 +1,6 @@
 """The SQL of who may write the combined database, and of its generation."""
 
-from aggregator.fencing.rules import Held
+from aggregator.fencing.rules import Applied
 from milepost.database import Readers
 from milepost.errors import ConfigError
 from milepost.sqlite import Connection
@@ -14,12 +14,12 @@ RAISE = "UPDATE meta SET generation = ?"
 HOLDER = "SELECT holder FROM meta"
 
 
-def held(db: Connection) -> Held:
+def applied(db: Connection) -> Applied:
     """Return what the database says of itself."""
     row = db.execute(META).fetchone()
     if row is None:
-        return Held(generation=None, applied=0)
-    return Held(generation=Generation(row[0]), applied=row[1])
+        return Applied(generation=None, batch=0)
+    return Applied(generation=Generation(row[0]), batch=row[1])
 
 
 def take(db: Connection, generation: Generation, holder: bytes) -> None:

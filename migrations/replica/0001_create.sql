@@ -17,6 +17,7 @@ CREATE TABLE link (             -- ordered by place: a visit's link is found by 
     enabled     INTEGER NOT NULL,
     pass_query  INTEGER NOT NULL,
     expires_ms  INTEGER,           -- NULL: never
+    rules       TEXT,              -- JSON, in the order in which they decide; NULL: none
     PRIMARY KEY (host, path)
 ) STRICT, WITHOUT ROWID;
 
@@ -30,5 +31,6 @@ CREATE TABLE arriving (
     enabled     INTEGER NOT NULL,
     pass_query  INTEGER NOT NULL,
     expires_ms  INTEGER,
+    rules       TEXT,
     PRIMARY KEY (host, path)
 ) STRICT, WITHOUT ROWID;

@@ -2,17 +2,23 @@
 
 from milepost.cli.config import config
 from milepost.cli.dev import dev
+from milepost.cli.grants import grants
 from milepost.cli.group import cli
 from milepost.cli.hits import hits
 from milepost.cli.keys import keys
 from milepost.cli.links import links
+from milepost.cli.links_export import export
+from milepost.cli.links_import import import_links
+from milepost.cli.links_status import status
 from milepost.cli.log import log
 from milepost.cli.reconcile import reconcile
 from milepost.cli.serve import serve
 from milepost.cli.set_aside import set_aside
 from milepost.cli.sources import sources
 
-for command in (dev, serve, hits, links, log, keys, sources, reconcile, set_aside, config):
+for command in (dev, serve, hits, links, grants, log, keys, sources, reconcile, set_aside, config):
     cli.add_command(command)
+for command in (import_links, export, status):
+    links.add_command(command)
 
 __all__ = ["cli"]

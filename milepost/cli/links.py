@@ -1,20 +1,31 @@
 """`milepost links`: managed redirects."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlencode
 
 import click
 
 from milepost.cli.group import Surroundings, example, fleet_option
-from milepost.cli.output import emit_json, emit_table
+from milepost.cli.link_options import (
+    behaviour_options,
+    changes,
+    filter_options,
+    filters,
+    if_match,
+    if_match_option,
+    json_option,
+)
+from milepost.cli.links_explain import explain
+from milepost.cli.output import emit_json, emit_table, moment
 from milepost.cli.places import Central, Place, ask, find
 from milepost.client import Client
-from milepost.links import ANY_HOST, STATUSES
+from milepost.links import ANY_HOST
 
 PAGE = 500
+PATH_AND_DESTINATION = 2
 COLUMNS = {
     "id": "ID",
     "host": "HOST",
@@ -23,49 +34,18 @@ COLUMNS = {
     "enabled": "ENABLED",
     "pass_query": "QUERY",
     "expires": "EXPIRES",
+    "tags": "TAGS",
     "destination": "DESTINATION",
 }
-NEVER = "never"
-STATUS_CHOICE = click.Choice([str(status) for status in STATUSES])
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def moment(text: str) -> int | str:
-    """Read a time as people write it (RFC 3339; without an offset it is UTC), or never."""
-    if text == NEVER:
-        return NEVER
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        msg = f"want a time such as 2030-12-31T23:59:59Z, or {NEVER}"
-        raise click.BadParameter(msg) from error
-    return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1_000)
-
-
-def behaviour_options(command: Command) -> Command:
-    """Add the options that a link is made and changed with alike."""
-    for option in (
-        click.option(
-            "--expires",
-            type=moment,
-            metavar="TIME",
-            help="When it ends and answers 410 (RFC 3339), or never.",
-        ),
-        click.option(
-            "--pass-query/--drop-query",
-            default=None,
-            help="Whether a visit's query goes on to the destination.  [default: drop]",
-        ),
-        click.option(
-            "--status", type=STATUS_CHOICE, help="Status of the redirect.  [default: 302]"
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+LOG_COLUMNS = {
+    "time": "TIME",
+    "version": "VERSION",
+    "action": "ACTION",
+    "who": "WHO",
+    "field": "FIELD",
+    "before": "BEFORE",
+    "after": "AFTER",
+}
 
 
 def short_url(place: Place, link: dict[str, Any]) -> str:
@@ -77,24 +57,14 @@ def short_url(place: Place, link: dict[str, Any]) -> str:
     return str(link["path"])
 
 
-def changes(**fields: Any) -> dict[str, Any]:
-    """Return the fields that were given, as the registry wants them."""
-    given = {name: value for name, value in fields.items() if value is not None}
-    if "status" in given:
-        given["status"] = int(given["status"])
-    if "expires" in given:
-        expires = given.pop("expires")
-        given["expires_ms"] = None if expires == NEVER else expires
-    return given
-
-
 def shown(link: dict[str, Any]) -> dict[str, Any]:
     """Return *link* as a table shows it."""
+    told = link | {"tags": ", ".join(link.get("tags", ())) or None}
     expires_ms = link.get("expires_ms")
     if expires_ms is None:
-        return link
-    moment = datetime.fromtimestamp(expires_ms / 1_000, UTC)
-    return link | {"expires": moment.isoformat(timespec="seconds").replace("+00:00", "Z")}
+        return told
+    ends = datetime.fromtimestamp(expires_ms / 1_000, UTC)
+    return told | {"expires": ends.isoformat(timespec="seconds").replace("+00:00", "Z")}
 
 
 def link_path(link_id: str) -> str:
@@ -102,16 +72,27 @@ def link_path(link_id: str) -> str:
     return f"/v1/links/{quote(link_id, safe='')}"
 
 
-async def all_links(client: Client) -> list[dict[str, Any]]:
-    """Return every link, page by page."""
+async def all_pages(
+    client: Client, path: str, field: str, query: Iterable[tuple[str, str]] = ()
+) -> list[dict[str, Any]]:
+    """Return the whole list behind *path*, page by page."""
     found: list[dict[str, Any]] = []
-    params = {"limit": str(PAGE)}
+    asked = [*query, ("limit", str(PAGE))]
+    cursor: list[tuple[str, str]] = []
     while True:
-        page = await client.get("/v1/links", params)
-        found += page["links"]
+        page = await client.get(f"{path}?{urlencode([*asked, *cursor])}")
+        found += page[field]
         if not page["next"]:
             return found
-        params["cursor"] = page["next"]
+        cursor = [("cursor", page["next"])]
+
+
+def log_rows(changes: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each field that was changed."""
+    for change in changes:
+        head = {"time": moment(change["at_ms"]), "version": change["version"]}
+        for field in change["fields"]:
+            yield {**head, "action": change["action"], "who": change["who"], **field}
 
 
 def _ask(here: Surroundings, question: Callable[[Client], Awaitable[Any]]) -> tuple[Place, Any]:
@@ -131,11 +112,13 @@ def links() -> None:
     """Create, show, change and remove links."""
 
 
+links.add_command(explain)
+
+
 @links.command(
     epilog=example("milepost links create /sale https://example.com/spring --status 307")
 )
-@click.argument("path")
-@click.argument("destination")
+@click.argument("words", nargs=-1, required=True, metavar="[PATH] DESTINATION")
 @click.option("--host", help="Only on this host name; otherwise on every one.")
 @behaviour_options
 @json_option
@@ -145,18 +128,22 @@ def create(
     here: Surroundings,
     /,
     *,
-    path: str,
-    destination: str,
+    words: tuple[str, ...],
     host: str | None,
     as_json: bool,
     **behaviour: Any,
 ) -> None:
     """Make PATH lead to DESTINATION.
 
-    A PATH that ends in /* stands for every path that begins so; where DESTINATION
-    ends in * too, the rest of a visit's path goes there.
+    Without a PATH the registry draws one that is short and free.  A PATH that ends
+    in /* stands for every path that begins so; where DESTINATION ends in * too, the
+    rest of a visit's path goes there.
     """
-    body = changes(path=path, destination=destination, host=host, **behaviour)
+    if len(words) > PATH_AND_DESTINATION:
+        msg = f"want a path and a destination, or only a destination; got {len(words)} words"
+        raise click.UsageError(msg)
+    path = words[0] if len(words) == PATH_AND_DESTINATION else None
+    body = changes(path=path, destination=words[-1], host=host, **behaviour)
 
     async def question(client: Client) -> Any:
         return await client.post("/v1/links", body)
@@ -169,14 +156,38 @@ def create(
         click.echo(f"{short_url(place, link)} leads to {link['destination']} (id {link['id']})")
 
 
-@links.command("ls", epilog=example("milepost links ls --json"))
+@links.command("ls", epilog=example("milepost links ls --tag spring --to example.com --json"))
+@filter_options
 @json_option
 @fleet_option
 @click.pass_obj
-def list_links(here: Surroundings, *, as_json: bool) -> None:
-    """Show all links."""
-    _place, found = _ask(here, all_links)
+def list_links(here: Surroundings, /, *, as_json: bool, **given: Any) -> None:
+    """Show all links, or those that all of the options hold for."""
+    query = filters(**given)
+
+    async def question(client: Client) -> Any:
+        return await all_pages(client, "/v1/links", "links", query)
+
+    _place, found = _ask(here, question)
     _show(found, as_json=as_json)
+
+
+@links.command(epilog=example("milepost links log 01JD8X"))
+@click.argument("link_id", metavar="ID")
+@json_option
+@fleet_option
+@click.pass_obj
+def log(here: Surroundings, *, link_id: str, as_json: bool) -> None:
+    """Show who did what to a link and when, also to one that is removed."""
+
+    async def question(client: Client) -> Any:
+        return await all_pages(client, f"{link_path(link_id)}/changes", "changes")
+
+    _place, found = _ask(here, question)
+    if as_json:
+        emit_json(found)
+    else:
+        emit_table(LOG_COLUMNS, list(log_rows(found)), "nothing was done to it yet")
 
 
 @links.command(epilog=example("milepost links get 01JD8X"))
@@ -203,6 +214,7 @@ def get(here: Surroundings, *, link_id: str, as_json: bool) -> None:
 @click.option("--host", help="The new host name; * for every one.")
 @behaviour_options
 @click.option("--enabled/--disabled", default=None, help="Whether it redirects at all.")
+@if_match_option
 @json_option
 @fleet_option
 @click.pass_obj
@@ -215,6 +227,7 @@ def update(
     destination: str | None,
     host: str | None,
     enabled: bool | None,
+    if_match_version: int | None,
     as_json: bool,
     **behaviour: Any,
 ) -> None:
@@ -225,7 +238,8 @@ def update(
         raise click.UsageError(msg)
 
     async def question(client: Client) -> Any:
-        return await client.call("PATCH", link_path(link_id), body=body)
+        headers = if_match(if_match_version)
+        return await client.call("PATCH", link_path(link_id), body=body, headers=headers)
 
     _place, answer = _ask(here, question)
     _show([answer["link"]], as_json=as_json)
@@ -233,13 +247,14 @@ def update(
 
 @links.command(epilog=example("milepost links rm 01JD8X"))
 @click.argument("link_id", metavar="ID")
+@if_match_option
 @fleet_option
 @click.pass_obj
-def rm(here: Surroundings, *, link_id: str) -> None:
+def rm(here: Surroundings, *, link_id: str, if_match_version: int | None) -> None:
     """Remove a link; every edge forgets it within moments."""
 
     async def question(client: Client) -> Any:
-        return await client.call("DELETE", link_path(link_id))
+        return await client.call("DELETE", link_path(link_id), headers=if_match(if_match_version))
 
     _ask(here, question)
     click.echo(f"removed {link_id}")

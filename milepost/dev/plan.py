@@ -3,7 +3,8 @@
 Rules of this file:
 - Pure.  The same options always give the same plan.
 - Every listener is on loopback.
-- Secrets are named by file; none stands in a command or in an environment.
+- Secrets are named by file; none stands in a command or in an environment, but for
+  the token of the cleanup backend where a person has put it there.
 """
 
 import re
@@ -20,6 +21,7 @@ REGIONS_MAX = 50
 BASE_PORT_MIN, BASE_PORT_MAX = 1_024, 65_000
 KEYS_OFFSET, LINKS_OFFSET, AGGREGATOR_OFFSET, PRIVATE_OFFSET = 100, 101, 102, 110
 
+_CLEANUP_TOKEN = (f"{PREFIX}CLEANUP_TOKEN", f"{PREFIX}CLEANUP_TOKEN_FILE")
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 
@@ -231,6 +233,8 @@ def _links_env(options: Options, here: Surroundings) -> dict[str, str]:
         **given_env(here.env),
         **_common(options, "links", LINKS_OFFSET),
         **_replication(here, "link_registry"),
+        # The one secret that is not of this platform: it is for somebody else's backend.
+        **{name: here.env[name] for name in _CLEANUP_TOKEN if name in here.env},
     }
 
 

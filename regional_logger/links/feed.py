@@ -7,6 +7,7 @@ longer means anything.  After a write that failed, and has happened all the same
 memory begins anew with what is on disk; otherwise it stays as it is.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,14 +17,15 @@ from milepost.clock import Clock
 from milepost.errors import UnavailableError
 from milepost.links import FeedPlace, Link
 from milepost.logs import get_log
-from milepost.sse import Event, events
+from milepost.sse import Event, events_together
 from milepost.vocabulary import Millis, Position
-from regional_logger.links.news import SNAPSHOT, Applied, Change, read_change, read_part
+from regional_logger.links.news import SNAPSHOT, Applied, Change, following, read_change, read_part
 from regional_logger.links.store import ReplicaStore
 
 log = get_log(__name__)
 
 STREAM = "/sync/stream"
+ASK = {"Accept-Encoding": "gzip"}
 SILENCE_SECONDS_MAX = 30.0  # three heartbeats
 SNAPSHOT_LINKS_MAX = 1_000_000
 LINKS_A_WRITE = 5_000  # of a snapshot: each write waits for the disk
@@ -72,12 +74,18 @@ class FeedFollower:
         self._place: FeedPlace | None = None
         self._doubtful = False  # the place is not to be resumed from
         self._unsettled = False  # a write has begun and not ended: it may be on disk or not
+        self.moved = asyncio.Event()  # set whenever the place has become another
         self.heard_ms: Millis | None = None  # when the registry last said anything at all
 
     @property
     def synced(self) -> bool:
         """Tell whether what is held is some moment of the registry, however old."""
         return self._place is not None
+
+    @property
+    def place(self) -> FeedPlace | None:
+        """Return the place that what is held is true for; None before the first snapshot."""
+        return self._place
 
     @property
     def position(self) -> Position:
@@ -88,7 +96,8 @@ class FeedFollower:
         """Begin with what is on disk.  Before it, an edge knows no link."""
         place = await self._store.place()
         await self._holder.renew(place)
-        self._place, self._loaded, self._unsettled = place, True, False
+        self._loaded, self._unsettled = True, False
+        self._moved_to(place)
 
     async def follow(self) -> None:
         """Connect and apply what comes until the connection ends."""
@@ -96,29 +105,41 @@ class FeedFollower:
             await self.load()
         self._unsettled = False
         resume = self._place is not None and not self._doubtful
-        headers = {"Last-Event-ID": str(self._place)} if resume else {}
+        headers = ASK | ({"Last-Event-ID": str(self._place)} if resume else {})
         arriving: Arriving | None = None
-        async with self._client.stream(
+        async with self._client.stream_groups(
             STREAM, headers, silence_seconds_max=self._silence_seconds_max
-        ) as lines:
-            async for event in events(self._noted(lines)):
-                if event.name == SNAPSHOT:
-                    arriving = await self._collect(
-                        event, Arriving() if arriving is None else arriving
-                    )
-                elif arriving is None:
-                    await self._apply(read_change(event))
-                else:
-                    self._doubt("a change came in the middle of a snapshot")
+        ) as groups:
+            async for group in events_together(self._noted(groups)):
+                arriving = await self._take(group, arriving)
+
+    async def _take(self, group: list[Event], arriving: Arriving | None) -> Arriving | None:
+        """Take what arrived together; return what has arrived of a snapshot that goes on."""
+        changes: list[Change] = []
+        for event in group:
+            if event.name == SNAPSHOT:
+                await self._apply(changes)
+                changes = []
+                arriving = await self._collect(event, Arriving() if arriving is None else arriving)
+            elif arriving is not None:
+                self._doubt("a change came in the middle of a snapshot")
+            else:
+                try:
+                    changes.append(read_change(event))
+                except UnavailableError:  # what came before it is as good as ever
+                    await self._apply(changes)
+                    raise
+        await self._apply(changes)
+        return arriving
 
     async def _has_moved(self) -> bool:
         """Tell whether the disk may hold something else than memory."""
         return self._doubtful or await self._store.place() != self._place
 
-    async def _noted(self, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for line in lines:
+    async def _noted(self, groups: AsyncIterator[list[bytes]]) -> AsyncIterator[list[bytes]]:
+        async for lines in groups:
             self.heard_ms = self._clock.now()
-            yield line
+            yield lines
 
     async def _collect(self, event: Event, arriving: Arriving) -> Arriving | None:
         """Take one more part; return what has arrived, or None once it is applied."""
@@ -141,19 +162,25 @@ class FeedFollower:
         log.info("snapshot.applied", links=len(arriving), position=part.place.position)
         return None
 
-    async def _apply(self, change: Change) -> None:
-        held = self._place
-        if held is None or change.place.history != held.history:
-            self._doubt("a change came that belongs to no history held here")
-        elif change.place.position > held.position + 1:
-            self._doubt(f"{change.place.position} came after {held.position}")
-        elif change.place.position == held.position + 1:
+    async def _apply(self, changes: list[Change]) -> None:
+        """Apply in one transaction what follows of *changes*, then tell it one by one."""
+        follow, doubt = following(self._place, changes)
+        for change in follow:
             if change.fault:
                 log.warning("link.skipped", reason=change.fault, position=change.place.position)
+        if follow:
             self._unsettled = True
-            gone = await self._store.apply(change)
-            self._place, self._unsettled = change.place, False
-            self._holder.change(Applied(place=change.place, gone=gone, put=change.put))
+            gone = await self._store.apply(*follow)
+            self._unsettled = False
+            for change, old in zip(follow, gone, strict=True):
+                self._holder.change(Applied(place=change.place, gone=old, put=change.put))
+            self._moved_to(follow[-1].place)
+        if doubt:
+            self._doubt(doubt)
+
+    def _moved_to(self, place: FeedPlace | None) -> None:
+        self._place = place
+        self.moved.set()
 
     def _doubt(self, reason: str) -> None:
         self._doubtful = True

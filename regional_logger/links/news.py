@@ -7,6 +7,7 @@ Rules of this file:
   nobody knows what was missed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +80,23 @@ def read_change(event: Event) -> Change:
     if isinstance(link, str):
         return Change(place=place, fault=link)
     return Change(place=place, put=link)
+
+
+def following(held: FeedPlace | None, changes: Sequence[Change]) -> tuple[list[Change], str]:
+    """Return those of *changes* that follow on *held*, and why the others cannot; or nothing.
+
+    What is held already is passed over.
+    """
+    found: list[Change] = []
+    for change in changes:
+        if held is None or change.place.history != held.history:
+            return found, "a change came that belongs to no history held here"
+        if change.place.position > held.position + 1:
+            return found, f"{change.place.position} came after {held.position}"
+        if change.place.position == held.position + 1:
+            found.append(change)
+            held = change.place
+    return found, ""
 
 
 def _place(event: Event) -> FeedPlace:

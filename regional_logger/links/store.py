@@ -16,6 +16,7 @@ from milepost.links import FeedPlace, Link
 from milepost.logs import get_log
 from milepost.schema import create, load_schema
 from milepost.sqlite import Connection
+from milepost.targeting.rules import rules_in, text_of
 from milepost.vocabulary import LinkId, Position
 from regional_logger.links.news import Change
 from regional_logger.links.table import Outline, Place
@@ -34,7 +35,7 @@ FORGET_PLACE = "DELETE FROM feed"
 SET_PLACE = "INSERT INTO feed (history, position) VALUES (?, ?)"
 
 LINKS = """
-    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms FROM link
+    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms, rules FROM link
 """
 
 LITERALS = "SELECT count(*) FROM link WHERE enabled AND substr(path, -1) <> '*'"
@@ -44,29 +45,29 @@ HOSTS = "SELECT host, count(*) FROM link GROUP BY host"
 LITERAL_PLACES = "SELECT host, path FROM link WHERE enabled AND substr(path, -1) <> '*'"
 
 PATTERNS = """
-    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms
+    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms, rules
       FROM link WHERE enabled AND substr(path, -1) = '*'
 """
 
 AFTER_PLACE = """
-    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms
+    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms, rules
       FROM link WHERE (host, path) > (?, ?) ORDER BY host, path LIMIT ?
 """
 
 AT_PLACES = """
-    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms
+    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms, rules
       FROM link WHERE host IN (?, ?, ?) AND path IN (?, ?)
 """
 
 IN_THE_WAY = """
-    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms
+    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms, rules
       FROM link WHERE id = ? OR (host = ? AND path = ?)
 """
 
 PUT = """
     INSERT OR REPLACE INTO link
-           (id, host, path, destination, status, enabled, pass_query, expires_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+           (id, host, path, destination, status, enabled, pass_query, expires_ms, rules)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 REMOVE = "DELETE FROM link WHERE id = ?"
@@ -75,15 +76,15 @@ FORGET_ARRIVING = "DELETE FROM arriving"
 
 ARRIVE = """
     INSERT OR REPLACE INTO arriving
-           (id, host, path, destination, status, enabled, pass_query, expires_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+           (id, host, path, destination, status, enabled, pass_query, expires_ms, rules)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 FORGET_LINKS = "DELETE FROM link"
 
 TAKE_ARRIVED = """
-    INSERT INTO link (id, host, path, destination, status, enabled, pass_query, expires_ms)
-    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms FROM arriving
+    INSERT INTO link (id, host, path, destination, status, enabled, pass_query, expires_ms, rules)
+    SELECT id, host, path, destination, status, enabled, pass_query, expires_ms, rules FROM arriving
 """
 
 
@@ -143,22 +144,15 @@ class ReplicaStore:
 
         await self._writer.transact(work)
 
-    async def apply(self, change: Change) -> tuple[Link, ...]:
-        """Do what *change* says and move to its place; return the links that it did away with.
+    async def apply(self, *changes: Change) -> list[tuple[Link, ...]]:
+        """Do what *changes* say, in order, and move to the place of the last.
 
-        Safe to repeat.
+        Return the links that each did away with.  Safe to repeat.
         """
 
-        def work(db: Connection) -> tuple[Link, ...]:
-            gone: tuple[Link, ...] = ()
-            if change.put is not None:
-                put = change.put
-                gone = tuple(map(_link, db.execute(IN_THE_WAY, (put.id, put.host, put.path))))
-                db.execute(PUT, _row(put))
-            if change.remove is not None:
-                gone = tuple(map(_link, db.execute(IN_THE_WAY, (change.remove, "", ""))))
-                db.execute(REMOVE, (change.remove,))
-            _move(db, change.place)
+        def work(db: Connection) -> list[tuple[Link, ...]]:
+            gone = [_apply(db, change) for change in changes]
+            _move(db, changes[-1].place)
             return gone
 
         return await self._writer.transact(work)
@@ -246,6 +240,18 @@ def _padded(values: Sequence[str], count: int) -> Iterator[str]:
     return (values[min(at, len(values) - 1)] for at in range(count))
 
 
+def _apply(db: Connection, change: Change) -> tuple[Link, ...]:
+    gone: tuple[Link, ...] = ()
+    if change.put is not None:
+        put = change.put
+        gone = tuple(map(_link, db.execute(IN_THE_WAY, (put.id, put.host, put.path))))
+        db.execute(PUT, _row(put))
+    if change.remove is not None:
+        gone = tuple(map(_link, db.execute(IN_THE_WAY, (change.remove, "", ""))))
+        db.execute(REMOVE, (change.remove,))
+    return gone
+
+
 def _place(db: Connection) -> FeedPlace | None:
     row = db.execute(PLACE).fetchone()
     return FeedPlace(row[0], Position(row[1])) if row else None
@@ -259,12 +265,12 @@ def _move(db: Connection, place: FeedPlace) -> None:
 def _row(link: Link) -> tuple[str | int | None, ...]:
     return (
         *(link.id, link.host, link.path, link.destination, link.status),
-        *(int(link.enabled), int(link.pass_query), link.expires_ms),
+        *(int(link.enabled), int(link.pass_query), link.expires_ms, text_of(link.rules)),
     )
 
 
 def _link(row: Any) -> Link:
-    link_id, host, path, destination, status, enabled, pass_query, expires_ms = row
+    link_id, host, path, destination, status, enabled, pass_query, expires_ms, rules = row
     return Link(
         id=LinkId(link_id),
         host=host,
@@ -274,4 +280,5 @@ def _link(row: Any) -> Link:
         enabled=bool(enabled),
         pass_query=bool(pass_query),
         expires_ms=expires_ms,
+        rules=rules_in(rules),
     )

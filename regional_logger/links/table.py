@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal
 
 from milepost.links import ANY_HOST, Link
+from milepost.targeting.rules import bytes_of_rules
 from regional_logger.links.gatekeeper import Gatekeeper
 from regional_logger.links.radix import Patterns
 from regional_logger.targets import canonical
@@ -64,7 +65,8 @@ def paths_of(path: str) -> tuple[str, ...]:
 
 def bytes_of(link: Link) -> int:
     """Return about how much memory *link* takes."""
-    return LINK_BYTES + len(link.path) + len(link.destination)
+    more = bytes_of_rules(link.rules) if link.rules else 0
+    return LINK_BYTES + len(link.path) + len(link.destination) + more
 
 
 class Outline:

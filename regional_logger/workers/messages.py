@@ -23,7 +23,7 @@ from regional_logger.keyring import HeldSalt
 from regional_logger.links.news import Applied
 
 LINE_BYTES_MAX = 1 << 20
-LINKS_A_LINE = 100
+LINKS_A_LINE = 40  # each with as many rules as there may be
 
 Sample = tuple[str, dict[str, str], float]
 

@@ -8,41 +8,14 @@ from random import Random
 import pytest
 
 from aggregator.fencing.fence import Fence
-from aggregator.fencing.mark import mark_path, read_mark
-from aggregator.fencing.rules import Held, Mark, next_generation, why_new
+from aggregator.fencing.rules import next_generation
 from aggregator.pulling.standing import PAUSE_MS_MAX
 from milepost.database import Readers, Writer, open_database
 from milepost.errors import ConfigError
+from milepost.mark.file import mark_path, read_mark
+from milepost.mark.rules import Mark
 from milepost.vocabulary import Generation, Millis
 from tests.aggregator.combined_world import START, Edge, FileOfBatches, World, a_record
-
-MARK = Mark(generation=Generation(5), machine="here", file=77, applied=10)
-HELD = Held(generation=Generation(5), applied=10)
-
-
-@pytest.mark.parametrize(
-    ("mark", "held", "machine", "file", "expected"),
-    [
-        pytest.param(MARK, HELD, "here", 77, "", id="the same file again"),
-        pytest.param(MARK, replace(HELD, applied=12), "here", 77, "", id="more since the mark"),
-        pytest.param(MARK, replace(HELD, applied=9), "here", 77, "held batch 10", id="less"),
-        pytest.param(MARK, HELD, "here", 78, "another file", id="copied into its place"),
-        pytest.param(MARK, HELD, "there", 77, "machine here", id="on another machine"),
-        pytest.param(
-            MARK, replace(HELD, generation=Generation(4)), "here", 77, "another file", id="older"
-        ),
-        pytest.param(None, HELD, "here", 77, "nothing tells", id="no mark"),
-        pytest.param(None, Held(generation=None, applied=0), "here", 77, "new", id="just made"),
-        pytest.param(MARK, Held(generation=None, applied=0), "here", 77, "new", id="made anew"),
-    ],
-)
-def test_what_a_mark_tells(
-    mark: Mark | None, held: Held, machine: str, file: int, expected: str
-) -> None:
-    """A database goes on in its generation only where it is, and not with less than it had."""
-    reason = why_new(mark, held, machine, file)
-
-    assert (expected in reason) if expected else reason == ""
 
 
 def test_a_generation_is_higher_whatever_the_clock_says() -> None:
@@ -101,7 +74,7 @@ async def test_a_lost_mark_costs_a_generation(world: World) -> None:
 
     assert world.fence.generation == START + 1
     assert read_mark(world.path) == Mark(
-        generation=Generation(START + 1), machine="here", file=world.path.stat().st_ino, applied=0
+        name=str(START + 1), machine="here", file=world.path.stat().st_ino, height=0
     )
 
 
@@ -136,10 +109,10 @@ async def test_a_database_rolled_back_with_its_mark_is_told_by_the_edges(world: 
 
     assert world.fence.generation == Generation(world.clock.moment)
     assert read_mark(world.path) == Mark(
-        generation=world.fence.generation,
+        name=str(world.fence.generation),
         machine="here",
         file=world.path.stat().st_ino,
-        applied=1,
+        height=1,
     )
     await world.restart()
     assert world.fence.generation == Generation(world.clock.moment)

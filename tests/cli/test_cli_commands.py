@@ -100,7 +100,7 @@ async def test_one_link(run: Run, answers: Answers) -> None:
     result = await run("links", "get", "01jd")
 
     assert result.output.splitlines()[1].split() == [
-        *("01jd", "*", "/sale", "302", "yes", "no", "-", "https://example.com/spring")
+        *("01jd", "*", "/sale", "302", "yes", "no", "-", "-", "https://example.com/spring")
     ]
 
 

@@ -109,6 +109,16 @@ def test_only_the_key_server_hears_of_the_master_key(options: Options, here: Sur
     assert holders == {"key_server"}
 
 
+@pytest.mark.parametrize("name", ["MILEPOST_CLEANUP_TOKEN", "MILEPOST_CLEANUP_TOKEN_FILE"])
+def test_only_the_registry_hears_of_the_cleanup_token(
+    options: Options, here: Surroundings, name: str
+) -> None:
+    """It is the one secret that dev is given and does not make; nobody else needs it."""
+    processes = by_name(options, replace(here, env={name: "theirs"}))
+
+    assert [each for each, process in processes.items() if name in process.env] == ["link_registry"]
+
+
 def test_the_key_server_is_never_replicated(options: Options, here: Surroundings) -> None:
     """A copy elsewhere would outlive the destruction of its secrets."""
     assert "litestream-key_server" not in by_name(options, here)

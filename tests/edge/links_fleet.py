@@ -11,9 +11,10 @@ from pathlib import Path
 
 import aiohttp
 
+from link_registry.changing.store import INSERT, _row
 from link_registry.entries import new_entry
 from link_registry.news import News
-from link_registry.store import INSERT, LinkStore, _row
+from link_registry.store import LinkStore
 from milepost.links import Link
 from milepost.sqlite import Connection
 from milepost.vocabulary import LinkId, Millis

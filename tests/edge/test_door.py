@@ -46,6 +46,7 @@ def a_door(edge: Edge) -> Door:
         addresses="missing",
         client_ip="peer",
         connections_max=100,
+        draw_key=b"chance",
     )
 
 

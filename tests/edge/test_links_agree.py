@@ -14,6 +14,7 @@ from regional_logger.links.store import ReplicaStore
 from regional_logger.links.table import COLD, LINK_BYTES, LinkTable, names_of
 from tests.edge.links_world import HISTORY, a_link
 
+RULES = [{"when": {"country": ["DE"]}, "destination": "https://de.example/"}]
 STEPS, IDS, NEAR = 100_000, 2_000, 200
 HOSTS = ("*", "a.example", "a.example:81")
 VISITED = ("", "a.example", "A.example:81", "b.example")
@@ -63,6 +64,7 @@ def a_change(chance: random.Random, position: int) -> Change:
         host=chance.choice(HOSTS),
         enabled=chance.random() < 0.9,
         status=chance.choice((301, 302)),
+        rules=chance.choice(([], [], RULES)),
     )
     return Change(place=place, put=put)
 
@@ -93,7 +95,7 @@ async def test_all_four_agree_after_a_hundred_thousand_changes(tmp_path: Path) -
     holder = OwnLinks(store, links)
     for position in range(1, STEPS + 1):
         change = a_change(chance, position)
-        gone = await store.apply(change)
+        [gone] = await store.apply(change)
         holder.change(Applied(place=change.place, gone=gone, put=change.put))
         model.take(change)
         host, path = chance.choice(VISITED), a_path(chance)

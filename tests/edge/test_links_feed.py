@@ -204,9 +204,9 @@ async def test_a_failed_write_is_repeated(
         await one.find("", "/1")
         real = one.store.apply
 
-        async def failing(told: Change) -> tuple[Link, ...]:
+        async def failing(*told: Change) -> tuple[Link, ...]:
             if happened:
-                await real(told)
+                await real(*told)
             msg = "disk full"
             raise UnavailableError(msg)
 
@@ -222,7 +222,7 @@ async def test_a_failed_write_is_repeated(
     assert memory == ONE
     assert kept is not happened
     assert held == ({"2": TWO}, {"2": TWO}, 7)
-    assert feed.asked == [_at(5), _at(6 if happened else 5)]
+    assert feed.asked == [_at(5), _at(7 if happened else 5)]
 
 
 async def test_applying_twice_is_applying_once(tmp_path: Path) -> None:
@@ -264,3 +264,60 @@ async def test_a_link_at_the_place_of_another_takes_it(tmp_path: Path) -> None:
         held = await one.on_disk(), await one.found(), len(one.links.table)
 
     assert held == ({"9": new}, {"9": new}, 1)
+
+
+async def test_what_arrives_together_is_one_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edge takes in a thousand changes without waiting for the disk a thousand times."""
+    links = [a_link(f"m{n}", f"/many/{n}") for n in range(1_000)]
+    script = b"".join(change("create", link, _at(6 + n)) for n, link in enumerate(links))
+    feed = ScriptedFeed([script])
+    writes: list[int] = []
+    async with feed.running() as url, edge(tmp_path, url) as one:
+        await _hold(one)
+        real = one.store.apply
+
+        async def counting(*told: Change) -> list[tuple[Link, ...]]:
+            writes.append(len(told))
+            return await real(*told)
+
+        monkeypatch.setattr(one.store, "apply", counting)
+        await one.follower.follow()
+        held, found = await one.on_disk(), await one.find("", "/many/999")
+
+    assert sum(writes) == 1_000
+    assert len(writes) < 50
+    assert len(held) == 1_001
+    assert found == links[999]
+
+
+async def test_what_came_before_a_fault_is_applied(tmp_path: Path) -> None:
+    """Though it arrived together with what cannot be read, or does not follow."""
+    for fault in (b"data: hello\n\n", change("create", THREE, _at(9))):
+        folder = tmp_path / str(len(fault))
+        folder.mkdir()
+        feed = ScriptedFeed([change("create", TWO, _at(6)) + fault])
+        async with feed.running() as url, edge(folder, url) as one:
+            await _hold(one)
+            with pytest.raises(UnavailableError):
+                await one.follower.follow()
+
+            assert await one.on_disk() == {"1": ONE, "2": TWO}
+            assert one.follower.position == 6
+
+
+async def test_a_snapshot_in_the_middle_of_changes(tmp_path: Path) -> None:
+    """What came before it is applied first, and what follows it after."""
+    script = [
+        change("create", TWO, _at(6))
+        + snapshot([THREE], place=f"{OTHER}:1")
+        + change("create", ONE, f"{OTHER}:2")
+    ]
+    feed = ScriptedFeed(script)
+    async with feed.running() as url, edge(tmp_path, url) as one:
+        await _hold(one)
+        await one.follower.follow()
+        held = await one.on_disk(), await one.found(), one.follower.place
+
+    assert held == ({"1": ONE, "3": THREE}, {"1": ONE, "3": THREE}, FeedPlace(OTHER, Position(2)))

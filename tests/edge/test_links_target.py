@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regional_logger.links.target import target_of
+from milepost.targeting.choosing import target_of
 from tests.edge.links_world import a_link
 
 

@@ -13,7 +13,7 @@ from milepost.visitor import visitor_hash
 from milepost.vocabulary import Millis, Region, Salt
 from regional_logger.decide import Decision
 from regional_logger.place import FindPlace, Place
-from regional_logger.remember import Memory, Visit, client_address, remember
+from regional_logger.remember import Memory, Visit, client_address, remember, visitor_of
 
 # Of these a query is made that a reader of queries may get wrong.
 PIECES = [
@@ -43,14 +43,8 @@ def memory_of(
         headers=CIMultiDictProxy(CIMultiDict(lines or headers or {})),
         address=address,
     )
-    return remember(
-        visit,
-        PREFIX,
-        region=Region("dfw"),
-        salt=salt,
-        addresses=addresses,
-        find_place=find_place,
-    )
+    visitor = visitor_of(visit, salt, find_place)
+    return remember(visit, PREFIX, visitor, region=Region("dfw"), addresses=addresses)
 
 
 def test_with_a_salt_only_the_hash_is_kept() -> None:

@@ -208,7 +208,7 @@ async def test_a_worker_reads_the_replica_and_hears_what_changes(
     """Whatever it has read already it passes over, and what is cold it reads."""
     await replica.arrive([a_link("a"), a_link("b")], first=True)
     await replica.take_arrived(at(5))
-    old = await replica.apply(Change(place=at(6), remove=LinkId("a")))
+    [old] = await replica.apply(Change(place=at(6), remove=LinkId("a")))
     await far.hear(
         Reload(),
         a_change(6, None, *old),
@@ -267,7 +267,7 @@ async def test_a_parent_without_a_disk_tells_every_link(tmp_path: Path) -> None:
     shared = SharedLinks(store, told.extend)
     await store.apply(Change(place=at(1), put=a_link("a")))
     await shared.renew(at(1))
-    gone = await store.apply(Change(place=at(2), put=a_link("a", "https://other.example/")))
+    [gone] = await store.apply(Change(place=at(2), put=a_link("a", "https://other.example/")))
     shared.change(Applied(place=at(2), gone=gone, put=a_link("a", "https://other.example/")))
 
     assert told[0] == SomeLinks((a_link("a"),), last=True)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.links import DESTINATION_CHARS_MAX, PATH_CHARS_MAX, FeedPlace, Link
+from milepost.targeting.rules import RULES_BYTES_MAX, Rule, text_of
 from milepost.vocabulary import Epoch, LinkId, Millis, Position, Salt, StreamId
 from regional_logger.keyring import HeldSalt
 from regional_logger.links.news import Applied
@@ -33,6 +34,8 @@ from regional_logger.workers.messages import (
     message_in,
 )
 
+COUNTRIES = ("AT", "CH", "DE", "ES", "FR", "IT", "PT")
+
 streams = st.binary(min_size=16, max_size=16).map(StreamId)
 numbers = st.integers(0, 2**53)
 salts = st.builds(
@@ -51,6 +54,7 @@ links = st.builds(
     enabled=st.booleans(),
     pass_query=st.booleans(),
     expires_ms=st.none() | st.integers(1, 2**40).map(Millis),
+    rules=st.sampled_from([(), (Rule(country=("DE",), destination="https://de.example/"),)]),
 )
 changes = st.builds(
     Applied,
@@ -131,11 +135,15 @@ def test_a_salt_is_in_no_repr() -> None:
 def a_link(number: int) -> Link:
     """Return the longest link that there may be."""
     destination = "https://target.example/"
+    longest = "https://rule.example/" + "x" * (DESTINATION_CHARS_MAX - 21)
+    rules = tuple(Rule(country=(name,), destination=longest) for name in COUNTRIES)
+    assert 0.85 * RULES_BYTES_MAX < len(text_of(rules) or "") <= RULES_BYTES_MAX
     return Link(
         id=LinkId(str(number)),
         host="*",
         path="/" + "p" * (PATH_CHARS_MAX - 1),
         destination=destination + '"' * (DESTINATION_CHARS_MAX - len(destination)),
+        rules=rules,
     )
 
 

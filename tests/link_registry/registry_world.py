@@ -17,8 +17,11 @@ from link_registry.store import LinkStore
 from link_registry.vitals import Vitals
 from milepost.tokens import (
     EDGE_SCOPES,
+    GRANTS_READ,
+    GRANTS_WRITE,
     LINKS_READ,
     LINKS_WRITE,
+    OPERATOR_SCOPES,
     Principal,
     TokenBook,
     token_hash,
@@ -26,12 +29,16 @@ from milepost.tokens import (
 from milepost.vocabulary import Millis
 
 EDITOR, READER, EDGE = "editor-token", "reader-token", "edge-token"
+GRANTER, LENDER, OPERATOR = "granter-token", "lender-token", "operator-token"
 DESTINATION = "https://example.org/somewhere"
 
 TOKENS = TokenBook(
     [
         (token_hash(EDITOR), Principal("editor", frozenset({LINKS_READ, LINKS_WRITE}))),
         (token_hash(READER), Principal("reader", frozenset({LINKS_READ}))),
+        (token_hash(GRANTER), Principal("granter", frozenset({GRANTS_READ, GRANTS_WRITE}))),
+        (token_hash(LENDER), Principal("lender", frozenset({GRANTS_WRITE, LINKS_WRITE}))),
+        (token_hash(OPERATOR), Principal("operator", frozenset(OPERATOR_SCOPES))),
         (token_hash(EDGE), Principal("edge", frozenset(EDGE_SCOPES))),
     ]
 )
@@ -72,6 +79,7 @@ class Registry:
     client: TestClient[Any, Any]
     store: LinkStore
     clock: StillClock
+    news: News
 
     @property
     def url(self) -> str:
@@ -79,10 +87,11 @@ class Registry:
         return str(self.server.make_url("")).rstrip("/")
 
     async def call(
-        self, method: str, path: str, body: Any = None, *, token: str = EDITOR
+        self, method: str, path: str, body: Any = None, *, token: str = EDITOR, **headers: str
     ) -> ClientResponse:
-        """Make one call."""
-        return await self.client.request(method, path, json=body, headers=bearer(token))
+        """Make one call; *headers* have underscores in the place of hyphens."""
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.request(method, path, json=body, headers=bearer(token) | more)
 
     async def create(self, path: str, **fields: Any) -> dict[str, Any]:
         """Make a link and return it."""
@@ -100,16 +109,20 @@ class Registry:
 
 
 @contextlib.asynccontextmanager
-async def running_registry(folder: Path) -> AsyncIterator[Registry]:
-    """Run a registry over the database in *folder*."""
+async def running_registry(folder: Path, **given: Any) -> AsyncIterator[Registry]:
+    """Run a registry over the database in *folder*, as *given*, and with somebody who cleans up."""
     news, clock = News(), StillClock()
     async with LinkStore.open(folder / "links.db", os.urandom, news, checkpoints=True) as store:
         vitals = Vitals(store)
         await vitals.look()
-        app = registry_app(store, news, vitals, tokens=TOKENS, clock=clock, entropy=os.urandom)
+        told: dict[str, Any] = {"tokens": TOKENS, "clock": clock, "entropy": os.urandom}
+        told |= {"cleans": True} | given
+        app = registry_app(store, news, vitals, **told)
         server = TestServer(app)
+        # A longer line than usual: the parser would refuse it before the registry can say why.
+        await server.start_server(max_line_size=1 << 16)
         async with TestClient(server) as client:
-            yield Registry(server, client, store, clock)
+            yield Registry(server, client, store, clock, news)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -1,6 +1,9 @@
 """The feed as a subscriber sees it."""
 
 import asyncio
+import os
+import time
+import zlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from link_registry.feed import CHANGES_BEHIND_MAX, Feed, resumes_at
+from link_registry.changing.store import REMEMBER
+from link_registry.feed import resumes_at
 from link_registry.news import News
-from link_registry.store import REMEMBER
+from link_registry.packing import takes_gzip
+from link_registry.pages import CHANGES_BEHIND_MAX, Pages
+from link_registry.store import Change
+from milepost.errors import UnavailableError
 from milepost.links import FeedPlace, Link
 from milepost.sqlite import Connection
 from milepost.sse import Event, events
 from milepost.vocabulary import Position
-from tests.link_registry.registry_world import Registry, running_registry, until
+from tests.link_registry.registry_world import EDGE, Registry, bearer, running_registry, until
 
 HISTORY, OTHER = "a" * 32, "b" * 32
 
@@ -156,11 +163,12 @@ async def test_the_feed_ends_with_the_registry(tmp_path: Path) -> None:
 
 
 def _many(count: int) -> Callable[[Connection], None]:
-    """Return a transaction that makes as many changes, of 2 KB each."""
-    rule = orjson.dumps({"id": "x", "destination": "a" * 2_000}).decode()
+    """Return a transaction that makes as many changes, of 2 KB each that hardly get smaller."""
 
     def work(db: Connection) -> None:
-        db.executemany(REMEMBER, [("update", "x", rule, 0, "test")] * count)
+        for _ in range(count):
+            rule = orjson.dumps({"id": "x", "destination": os.urandom(1_000).hex()}).decode()
+            db.execute(REMEMBER, ("update", "x", rule, 0))
 
     return work
 
@@ -227,10 +235,110 @@ async def test_a_snapshot_is_of_one_moment(registry: Registry) -> None:
 async def test_snapshots_at_one_time_are_one(registry: Registry) -> None:
     """Many edges that start together cost the memory of one snapshot."""
     await registry.create("/a")
-    feed = Feed(registry.store, News(), registry.clock)
-    first, second = await feed._snapshot(), await feed._snapshot()
+    pages = Pages(registry.store, News())
+    first, second = await pages.snapshot(), await pages.snapshot()
     shared = first is second
     del first, second
 
     assert shared
-    assert feed._shared() is None
+    assert pages._shared() is None
+
+
+@pytest.mark.slow
+async def test_one_that_does_not_read_delays_no_other(registry: Registry) -> None:
+    """While it hangs with full buffers, a change reaches the others within half a second."""
+    async with registry.listen() as _stuck:
+        await registry.store._change(_many(9_000))
+        await until(lambda: _waiting_bytes(registry) > 0)
+        async with registry.listen() as one, registry.listen() as two:
+            for each in (one, two):
+                await _take(each, 1)
+            begun = time.monotonic()
+            await registry.create("/a")
+            told = [*await _take(one, 1), *await _take(two, 1)]
+            took = time.monotonic() - begun
+
+    assert [event.name for event in told] == ["create", "create"]
+    assert took < 0.5
+
+
+async def test_the_feed_is_compressed_when_asked(registry: Registry) -> None:
+    """And each event can be read when it is sent, not when a block is full."""
+    headers = bearer(EDGE) | {"Accept-Encoding": "gzip"}
+    client, reader = registry.client, zlib.decompressobj(16 + zlib.MAX_WBITS)
+    read = b""
+    async with client.session.get(
+        registry.url + "/sync/stream", headers=headers, auto_decompress=False
+    ) as answer:
+        await registry.create("/a")
+        async with asyncio.timeout(10):
+            while b"event: create" not in read:
+                read += reader.decompress(await answer.content.readany())
+
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert read.startswith(b"id: ")
+    assert not reader.eof
+
+
+@pytest.mark.parametrize(
+    ("accepted", "gzip"),
+    [
+        ("", False),
+        ("identity", False),
+        ("*", False),
+        ("br, deflate", False),
+        ("gzip", True),
+        ("br;q=1.0, GZIP;q=0.5", True),
+        ("gzip; q=1", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("x-gzip", False),
+    ],
+)
+def test_who_gets_it_compressed(accepted: str, *, gzip: bool) -> None:
+    """Who names gzip and does not rule it out."""
+    assert takes_gzip(accepted) is gzip
+
+
+async def test_without_compression_it_is_plain(registry: Registry) -> None:
+    """One looks at it with any tool."""
+    headers = bearer(EDGE) | {"Accept-Encoding": "identity"}
+    await registry.create("/a")
+    async with registry.client.get("/sync/stream", headers=headers) as answer:
+        [event] = await _take(answer, 1)
+
+    assert "Content-Encoding" not in answer.headers
+    assert orjson.loads(event.data)["links"][0]["path"] == "/a"
+
+
+async def test_one_reading_of_the_database_serves_all(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many edges that hear of one change cost what one costs."""
+    pages, place = Pages(registry.store, registry.news), registry.store.place(Position(0))
+    assert await pages.after(place) is None
+    monkeypatch.setattr(registry.store, "changes_after", _never)
+    assert await pages.after(place) is None
+    monkeypatch.undo()
+    await registry.create("/a")
+    page = await pages.after(place)
+    monkeypatch.setattr(registry.store, "changes_after", _never)
+
+    assert page is not None
+    assert page is await pages.after(place)
+    assert page.end.position == 1
+
+
+async def _never(*_: object) -> list[Change]:
+    raise AssertionError
+
+
+async def test_who_needs_what_is_not_kept_any_more_begins_anew(registry: Registry) -> None:
+    """A hole in what follows ends the stream; what is told never has one."""
+    for n in range(3):
+        await registry.create(f"/{n}")
+    await registry.store._change(lambda db: db.execute("DELETE FROM change WHERE position = 2"))
+    pages = Pages(registry.store, registry.news)
+
+    with pytest.raises(UnavailableError, match="not kept"):
+        await pages.after(registry.store.place(Position(1)))

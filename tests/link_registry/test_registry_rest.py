@@ -33,6 +33,10 @@ async def test_a_created_link_can_be_read(registry: Registry) -> None:
         "enabled": True,
         "pass_query": False,
         "expires_ms": None,
+        "rules": [],
+        "tags": [],
+        "note": None,
+        "click_limit": None,
         "version": 1,
         "created_ms": 1_000,
         "updated_ms": 1_000,
@@ -102,7 +106,7 @@ async def test_one_path_on_two_hosts_is_two_places(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({}, "path"),
+        ({}, "destination"),
         ([], "the body"),
         ("text", "the body"),
         (GOOD | {"id": "abc"}, "id"),
@@ -151,6 +155,9 @@ async def test_what_is_wrong_is_named(registry: Registry, body: Any, field: str)
     assert answer.content_type == "application/problem+json"
     assert problem["code"] == "rejected"
     assert problem["detail"].startswith(f"{field}:")
+    assert problem["field"] == field
+    assert problem["accepted"]
+    assert problem["got"]
     assert await registry.store.position() == 0
 
 
@@ -192,6 +199,7 @@ async def test_an_id_nobody_has_is_not_found(registry: Registry, method: str) ->
         ("limit=-1", "limit"),
         ("limit=ten", "limit"),
         ("limit=%D9%A1", "limit"),
+        ("limit=1&limit=2", "limit"),
         ("cursor=!", "cursor"),
         ("cursor=%C3%A9", "cursor"),
         ("cursor=AAAA", "cursor"),
@@ -285,11 +293,13 @@ async def test_nobody_gets_in_without_a_token(registry: Registry) -> None:
 
 
 async def test_each_change_names_who_made_it(registry: Registry) -> None:
-    """A change row holds action, link and the token's name, in the link's own transaction."""
+    """The history holds action, link and the token's name, in the link's own transaction."""
     made = await registry.create("/spring")
     await registry.call("PATCH", f"/v1/links/{made['id']}", {"status": 301})
     await registry.call("DELETE", f"/v1/links/{made['id']}")
-    rows = await registry.store._readers.rows("SELECT action, link, who FROM change")
+    rows = await registry.store._readers.rows(
+        "SELECT action, link, who FROM history ORDER BY version"
+    )
     changes = await registry.store.changes_after(Position(0), 10)
 
     assert rows == [(action, made["id"], "editor") for action in ("create", "update", "delete")]

@@ -1,13 +1,13 @@
-"""The mark: a small file beside the combined database, and never replicated with it."""
+"""The mark: a small file beside a database, and never replicated with it."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import orjson
 
-from aggregator.fencing.rules import Mark
 from milepost.logs import get_log
-from milepost.vocabulary import Generation
+from milepost.mark.rules import Mark
 
 log = get_log(__name__)
 
@@ -29,10 +29,10 @@ def read_mark(database: Path) -> Mark | None:
     try:
         told = orjson.loads(mark_path(database).read_bytes())
         return Mark(
-            generation=Generation(int(told["generation"])),
+            name=str(told["name"]),
             machine=str(told["machine"]),
             file=int(told["file"]),
-            applied=int(told["applied"]),
+            height=int(told["height"]),
         )
     except FileNotFoundError:
         return None
@@ -47,16 +47,7 @@ def write_mark(database: Path, mark: Mark) -> None:
     draft = path.with_suffix(".mark.tmp")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(
-            orjson.dumps(
-                {
-                    "generation": mark.generation,
-                    "machine": mark.machine,
-                    "file": mark.file,
-                    "applied": mark.applied,
-                }
-            )
-        )
+        file.write(orjson.dumps(asdict(mark)))
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)

@@ -1,0 +1,1 @@
+"""Many links in one call: what is asked, done in one transaction, and remembered by its key."""

@@ -1,0 +1,1 @@
+"""Links, changed within a transaction."""

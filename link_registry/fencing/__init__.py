@@ -1,0 +1,1 @@
+"""Fencing: which history the registry's database tells, and which process may write it."""

@@ -1,0 +1,1 @@
+"""Grants: links with an owner and an end, whose end cleans up after them."""

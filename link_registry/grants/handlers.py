@@ -1,0 +1,136 @@
+"""The calls that make, show, extend and end grants."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from link_registry.entries import ID_CHARS, link_id_from
+from link_registry.grants.rules import (
+    ACTIVE,
+    STATES,
+    Grant,
+    minutes_of,
+    owner_of,
+    refuse_fields,
+    wish_of,
+)
+from link_registry.grants.store import Draw, GrantStore
+from link_registry.paging import cursor_of, limit_of, place_of
+from link_registry.policy import Policy
+from link_registry.slugs import slugs
+from milepost.clock import Clock, Entropy
+from milepost.errors import FieldError
+from milepost.fields import shape_of
+from milepost.http import Handler, json_body, json_response, principal_of
+from milepost.logs import get_log
+from milepost.tokens import LINKS_WRITE
+from milepost.vocabulary import GrantId
+
+log = get_log(__name__)
+
+CREATED = 201
+PAGE_MAX = 200  # a grant may be as large as a hundred links
+
+
+class Grants:
+    """The grants as a resource."""
+
+    def __init__(
+        self, store: GrantStore, clock: Clock, entropy: Entropy, policy: Policy, *, cleans: bool
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._policy = policy
+        self._cleans = cleans  # whether there is a backend that cleans up
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Return who answers which call of `link_registry.grants.api`."""
+        return {
+            "create_grant": self.create,
+            "list_grants": self.read_page,
+            "read_grant": self.read,
+            "extend_grant": self.extend,
+            "end_grant": self.end,
+            "delete_grant": self.end,
+        }
+
+    async def create(self, request: web.Request) -> web.Response:
+        """Make a grant with its link."""
+        wish, caller = wish_of(await json_body(request)), principal_of(request)
+        if wish.cleanup_ids and not self._cleans:
+            accepted = "none: nobody would clean up, as the registry has no MILEPOST_CLEANUP_URL"
+            raise FieldError(field="cleanup_ids", accepted=accepted, got="some")
+        if not wish.makes_link:
+            caller.require(LINKS_WRITE)  # it changes a link of somebody's
+        grant = await self._store.create(
+            wish, self._draw(), self._clock.now(), caller.name, check=self._policy.refuse
+        )
+        log.info("grant.made", grant=grant.id, link=grant.link, cleanups=len(grant.cleanups))
+        return self._shown(grant, status=CREATED)
+
+    async def read_page(self, request: web.Request) -> web.Response:
+        """Answer with one page of grants, and the cursor of the next."""
+        query, now = request.query, self._clock.now()
+        owner = owner_of(query["owner"]) if "owner" in query else None
+        active, limit = _active(query), min(limit_of(query), PAGE_MAX)
+        asked = f"grants {active} {owner or ''}"
+        place = place_of(query, asked, (str,))
+        found = await self._store.page(
+            after=str(place[0]) if place else "",
+            limit=limit + 1,
+            owner=owner,
+            active=active,
+            now=now,
+        )
+        shown = found[:limit]
+        following = cursor_of((shown[-1].id,), asked) if len(found) > limit else None
+        return json_response({"grants": [each.to_json(now) for each in shown], "next": following})
+
+    async def read(self, request: web.Request) -> web.Response:
+        """Answer with one grant."""
+        return self._shown(await self._store.get(request.match_info["id"]))
+
+    async def extend(self, request: web.Request) -> web.Response:
+        """Put the end of a grant off."""
+        minutes = _minutes(await json_body(request))
+        who, now = principal_of(request).name, self._clock.now()
+        grant = await self._store.extend(request.match_info["id"], minutes, now, who)
+        log.info("grant.extended", grant=grant.id, minutes=minutes)
+        return self._shown(grant)
+
+    async def end(self, request: web.Request) -> web.Response:
+        """End a grant now."""
+        who, now = principal_of(request).name, self._clock.now()
+        grant = await self._store.end(request.match_info["id"], now, who)
+        log.info("grant.ended", grant=grant.id, cleanups=len(grant.cleanups))
+        return self._shown(grant)
+
+    def _draw(self) -> Draw:
+        """Have chance choose whatever the caller does not."""
+        return Draw(
+            GrantId(link_id_from(self._entropy(ID_CHARS))),
+            link_id_from(self._entropy(ID_CHARS)),
+            slugs(self._entropy),
+        )
+
+    def _shown(self, grant: Grant, *, status: int = 200) -> web.Response:
+        return json_response({"grant": grant.to_json(self._clock.now())}, status=status)
+
+
+def _active(query: Mapping[str, str]) -> bool | None:
+    state = query.get("state")
+    if state is None:
+        return None
+    if state in STATES:
+        return state == ACTIVE
+    raise FieldError(field="state", accepted=f"one of {', '.join(STATES)}", got=shape_of(state))
+
+
+def _minutes(body: Any) -> int:
+    if not isinstance(body, dict):
+        accepted = "an object with the field minutes"
+        raise FieldError(field="the body", accepted=accepted, got=shape_of(body))
+    refuse_fields(body, ("minutes",))
+    return minutes_of(body, "minutes")

@@ -1,0 +1,1 @@
+"""How far each edge is: what they report, and what is shown of it."""

@@ -1,0 +1,1 @@
+"""Rules: where one link leads different visits.  The edge decides by it, the registry explains."""
