@@ -8,6 +8,7 @@ Rules of this file:
 
 from link_registry import annotations as notes
 from link_registry import explaining as visit
+from link_registry.counting.api import COUNT_CALLS, COUNT_SCHEMAS
 from link_registry.grants.api import GRANT_CALLS, GRANT_SCHEMAS
 from link_registry.listing import question as ask
 from link_registry.schemas import (
@@ -67,6 +68,11 @@ LINK = object_of(
     {
         "id": TEXT,
         **SETTABLE,
+        "clicks": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "counted of a link with a limit",
+        },
         "version": {"type": "integer", "minimum": 1},
         "created_ms": MILLIS,
         "updated_ms": MILLIS,
@@ -272,7 +278,7 @@ OTHER_CALLS = (
 API = Api(
     title="Milepost link registry",
     version=__version__,
-    calls=(*LINK_CALLS, *GRANT_CALLS, *OTHER_CALLS),
+    calls=(*LINK_CALLS, *COUNT_CALLS, *GRANT_CALLS, *OTHER_CALLS),
     schemas={
         "Link": LINK,
         "NewLink": object_of(SETTABLE, required=("destination",)),
@@ -281,6 +287,7 @@ API = Api(
         "Explanation": EXPLANATION,
         "Change": CHANGE,
         "Host": HOST_COUNT,
+        **COUNT_SCHEMAS,
         **GRANT_SCHEMAS,
     },
 )

@@ -3,6 +3,8 @@
 from aiohttp import web
 
 from link_registry.api import API
+from link_registry.counting.handlers import Counts
+from link_registry.counting.store import CountStore
 from link_registry.feed import Feed
 from link_registry.grants.handlers import Grants
 from link_registry.grants.store import GrantStore
@@ -46,7 +48,8 @@ def registry_app(
     add_health(app, vitals.reasons)
     links = Links(store, clock, entropy, policy or Policy())
     grants = Grants(GrantStore(store), clock, entropy, policy or Policy(), cleans=cleans)
-    handlers = {**links.handlers(), **grants.handlers()}
+    counts = Counts(CountStore(store), clock)
+    handlers = {**links.handlers(), **counts.handlers(), **grants.handlers()}
     add_calls(app, API, handlers, limit=RateLimit(RATE), clock=clock)
     app.router.add_get("/sync/stream", guarded(FEED, feed.stream), allow_head=False)
     return app
