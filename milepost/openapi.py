@@ -6,6 +6,7 @@ not name is refused, and so is one that comes twice.  `document` describes the s
 What a field may hold is checked by the service itself; the schemas tell of it.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -119,13 +120,31 @@ def add_calls(
         handler = _checked(call, handlers[call.name])
         if call.scope is not None:
             handler = guarded(call.scope, limited(limit, clock, handler))
-        app.router.add_route(call.method, call.path, handler)
+        app.router.add_route(call.method, _route_path(call.path, api), handler)
     told = document(api)
 
     async def tell(_request: web.Request) -> web.Response:
         return json_response(told)
 
     app.router.add_get("/openapi.json", tell)
+
+
+def _route_path(path: str, api: Api) -> str:
+    """Return *path* for the router, with a name at its end that is none of another call's words.
+
+    Otherwise `/links/{id}` would answer at `/links/some-word` to the methods which that has not.
+    """
+    parent, _, name = path.rpartition("/")
+    if not name.startswith("{"):
+        return path
+    beside = {other.path.rpartition("/") for other in api.calls}
+    words = sorted(
+        last for above, _, last in beside if above == parent and not last.startswith("{")
+    )
+    if not words:
+        return path
+    none_of = "|".join(map(re.escape, words))
+    return f"{parent}/{name[:-1]}:(?!(?:{none_of})$)[^{{}}/]+}}"
 
 
 def _checked(call: Call, handler: Handler) -> Handler:

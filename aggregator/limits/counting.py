@@ -84,7 +84,4 @@ class LimitCounter:
         totals = to_tell(links, await self._store.totals(each.id for each in links))
         if not totals:
             return
-        answer = await self._client.post("/v1/links/counts", {"counts": totals})
-        disabled = answer.get("disabled") if isinstance(answer, dict) else None
-        if disabled:
-            log.info("limits.reached", links=len(disabled))
+        await self._client.post("/v1/links/counts", {"counts": totals})

@@ -102,7 +102,7 @@ class LimitStore:
             clicks = await _clicks(db, place, end)
 
         def work(connection: Connection) -> None:
-            # Asked again in the transaction: what seemed to fail may have happened.
+            # Only from where it was counted: a step that was cut short may happen later.
             if connection.execute(MOVE_TOGETHER, (end, place)).rowcount:
                 connection.executemany(ADD_TOGETHER, clicks)
 

@@ -1,10 +1,11 @@
 """Click limits: what is counted, from where, and what the registry hears of it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,12 +15,32 @@ from aggregator.limits.rules import Limited, page_from, slice_end, to_tell
 from aggregator.limits.store import LimitStore
 from milepost.client import Client, new_session
 from milepost.config import Secret
-from milepost.errors import RejectedError
+from milepost.database import Writer
+from milepost.errors import RejectedError, UnavailableError
+from milepost.sqlite import Connection
 from milepost.vocabulary import LinkId
 from tests.aggregator.combined_world import Edge, World, a_record
 from tests.link_registry.registry_world import COUNTER, Registry, running_registry
 
 A, B = LinkId("aaa"), LinkId("bbb")
+
+
+class FaultyWriter:
+    """A writer whose next transactions fail, before or after they have happened."""
+
+    def __init__(self, writer: Writer, *, happened: bool) -> None:
+        self._writer = writer
+        self._happened = happened
+        self.failing = True
+
+    async def transact(self, work: Callable[[Connection], Any]) -> Any:
+        """Do *work*, or say that it may have happened."""
+        if not self.failing:
+            return await self._writer.transact(work)
+        if self._happened:
+            await self._writer.transact(work)
+        msg = "the disk is slow"
+        raise UnavailableError(msg)
 
 
 class Limits:
@@ -237,6 +258,38 @@ async def test_a_database_that_was_set_back_lowers_no_total(here: Limits) -> Non
     await here.round()
 
     assert await here.link(made["id"]) == (6, True)
+
+
+@pytest.mark.parametrize("happened", [False, True])
+async def test_a_step_that_may_have_happened_is_made_again(here: Limits, *, happened: bool) -> None:
+    """Whether it had or not, new clicks and those from before are counted once."""
+    await here.clicks(B)
+    await here.store.enlist([A])
+    await here.clicks(A, B)
+    await here.store.enlist([B])
+    faulty = FaultyWriter(here.world.writer, happened=happened)
+    store = LimitStore(cast("Writer", faulty), here.world.readers)
+    for step in (store.advance, store.catch_up):
+        faulty.failing = True
+        with pytest.raises(UnavailableError):
+            await step()
+        faulty.failing = False
+        await step()
+
+    assert await store.totals([A, B]) == {A: 1, B: 2}
+
+
+async def test_two_steps_at_once_count_once(here: Limits) -> None:
+    """One that was cut short may still be under way when the next begins."""
+    await here.clicks(B)
+    await here.store.enlist([A])
+    await here.clicks(A, B)
+    await here.store.enlist([B])
+    store = here.store
+    await asyncio.gather(store.advance(), store.advance())
+    await asyncio.gather(store.catch_up(), store.catch_up())
+
+    assert await store.totals([A, B]) == {A: 1, B: 2}
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -168,3 +168,13 @@ async def test_a_total_outlives_the_process(tmp_path: Path) -> None:
 
         assert (now["clicks"], now["enabled"]) == (2, False)
         assert await after.store.position() == Position(2)
+
+
+@pytest.mark.parametrize(("path", "method"), [("limited", "GET"), ("counts", "POST")])
+async def test_a_word_of_a_call_is_no_id(registry: Registry, path: str, method: str) -> None:
+    """What the call has no method for is refused as such, and not looked for as a link."""
+    answer = await registry.call("DELETE", f"/v1/links/{path}")
+    other = await registry.call("DELETE", f"/v1/links/{path}s")
+
+    assert (answer.status, answer.headers["Allow"]) == (405, method)
+    assert other.status == 404
