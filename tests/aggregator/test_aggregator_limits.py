@@ -20,7 +20,7 @@ from milepost.errors import RejectedError, UnavailableError
 from milepost.sqlite import Connection
 from milepost.vocabulary import LinkId
 from tests.aggregator.combined_world import Edge, World, a_record
-from tests.link_registry.registry_world import COUNTER, Registry, running_registry
+from tests.link_registry.registry_world import COUNTER, EDITOR, Registry, running_registry
 
 A, B = LinkId("aaa"), LinkId("bbb")
 
@@ -52,6 +52,7 @@ class Limits:
         self.registry = registry
         self.stream = edge.begin()
         self.url = registry.url
+        self.token = COUNTER
 
     @property
     def store(self) -> LimitStore:
@@ -67,7 +68,7 @@ class Limits:
     async def round(self) -> None:
         """Let one round pass, as after a start: nothing is remembered but what is stored."""
         async with new_session() as session:
-            client = Client(session, self.url, Secret(COUNTER))
+            client = Client(session, self.url, Secret(self.token))
             counter = LimitCounter(client, self.store, Random(1).randbytes)
             await counter.step()
             self.notes = counter.notes()
@@ -227,6 +228,14 @@ async def test_a_registry_that_is_down_costs_a_round(here: Limits) -> None:
     assert notes["limits"].startswith("clicks are not limited: http://127.0.0.1:9")
     assert here.notes == {}
     assert await here.link(made["id"]) == (3, False)
+
+
+async def test_a_token_from_before_the_scope_is_named(here: Limits) -> None:
+    """Nothing else goes wrong, so nobody would notice but for the note."""
+    here.token = EDITOR
+    await here.round()
+
+    assert "'links:count'" in here.notes["limits"]
 
 
 async def test_a_restart_counts_nothing_twice(here: Limits) -> None:
