@@ -168,12 +168,14 @@ CREATE TABLE link (
     tags        TEXT    NOT NULL,  -- JSON list; no tag has a character that JSON escapes
     note        TEXT,              -- NULL: none
     click_limit INTEGER,           -- NULL: none
+    clicks      INTEGER NOT NULL DEFAULT 0,  -- the most that was ever counted; makes no version
     UNIQUE (host, path)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX link_path ON link (path);
 CREATE INDEX link_leads_to ON link (leads_to);
 CREATE INDEX link_created ON link (created_ms);
+CREATE INDEX link_limited ON link (id) WHERE click_limit IS NOT NULL AND enabled = 1;
 
 -- What people did to a link, for as long as there is this database: also when it is deleted.
 CREATE TABLE history (
@@ -452,6 +454,22 @@ CREATE TABLE hit (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX hit_by_time ON hit (time_ms, batch, idx);
+
+-- How many clicks each link has had that has, or had, a click limit.  Derived: who empties
+-- both tables has everything counted anew.
+CREATE TABLE click_count (
+    link   TEXT    PRIMARY KEY,
+    clicks INTEGER NOT NULL,
+    upto   INTEGER              -- applied.id up to which it holds; NULL: click_place.upto
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX click_count_behind ON click_count (upto) WHERE upto IS NOT NULL;
+CREATE INDEX click_count_together ON click_count (link) WHERE upto IS NULL;
+
+CREATE TABLE click_place (      -- one row, once there is a link to count
+    one  INTEGER PRIMARY KEY CHECK (one = 1),
+    upto INTEGER NOT NULL       -- applied.id up to which the links are counted that go together
+) STRICT;
 
 -- For people with `sqlite3 -readonly`.
 CREATE VIEW hits AS

@@ -5,6 +5,7 @@ from aiohttp import web
 from aggregator.abandoning.handlers import add_abandoning
 from aggregator.discovery.sources import Sources
 from aggregator.draining.handlers import add_draining
+from aggregator.limits.counting import LimitCounter
 from aggregator.opening.keyring import Keyring
 from aggregator.opening.retry import Retrier
 from aggregator.query.handlers import add_queries
@@ -31,6 +32,7 @@ def build_app(
     clock: Clock,
     entropy: Entropy,
     sweeper: Sweeper | None = None,
+    limits: LimitCounter | None = None,
 ) -> web.Application:
     """Return the private listener's application."""
     app = new_app(entropy, tokens)
@@ -41,6 +43,7 @@ def build_app(
             **notes(sources),
             **reckoner.notes(),
             **(sweeper.notes() if sweeper else {}),
+            **(limits.notes() if limits else {}),
         },
     )
     add_queries(app, readers, store, sources, clock, sweeper=sweeper)

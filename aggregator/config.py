@@ -25,6 +25,7 @@ class Config:
     token: Secret
     keys_url: str
     keys_identity: bytes
+    links_url: str  # empty: no click limits are kept
     sources: tuple[str, ...]
     where: Where | None  # the machines to find in the DNS; None: there are only *sources*
     dns: Listener | None  # None: as this machine is configured
@@ -46,6 +47,7 @@ class Config:
                 token=read.secret("TOKEN"),
                 keys_url=read.url("KEYS_URL"),
                 keys_identity=read.hex_bytes("KEYS_IDENTITY", IDENTITY_BYTES),
+                links_url=read.url("LINKS_URL") if env.get(f"{PREFIX}LINKS_URL") else "",
                 sources=read.urls("SOURCES"),
                 where=_where(read),
                 dns=_dns(read),

@@ -50,6 +50,10 @@ WITHOUT_HASH = Counter(
     ["fault"],
 )
 ADDRESS_BOXES = Gauge("milepost_address_boxes", "Batches whose sealed addresses are kept")
+LIMITED = Gauge("milepost_limited_links", "Enabled links whose clicks are counted against a limit")
+LIMIT_ERRORS = Counter(
+    "milepost_limit_errors_total", "Rounds of counting clicks against their limits that failed"
+)
 HASH_ERRORS = Counter("milepost_hash_errors_total", "Calls for visitor hashes that failed")
 SERVED = Gauge("milepost_served_clicks", "Visits that edges took in, as far as known", ["region"])
 RECORDED = Gauge("milepost_recorded_clicks", "Visits that pulled batches recorded", ["region"])

@@ -18,6 +18,8 @@ from aggregator.discovery.store import SourceStore
 from aggregator.fencing.fence import MARK_SECONDS, Fence
 from aggregator.hashes.asking import HashAsker
 from aggregator.hashes.store import HashStore
+from aggregator.limits.counting import LimitCounter
+from aggregator.limits.store import LimitStore
 from aggregator.opening.keyring import Keyring
 from aggregator.opening.late import LateOpener
 from aggregator.pulling.intake import Intake
@@ -73,6 +75,7 @@ class Parts:
         )
         self._sources = Sources()
         self._sweeper = self._new_sweeper()
+        self._limits = self._new_limits()
         self._reckoner = Reckoner(ground.readers, sweeps=self._sweeper is not None)
 
     async def schedule(self) -> Schedule:
@@ -85,6 +88,8 @@ class Parts:
         schedule.add("discover", keeper.step)
         if self._sweeper is not None:
             schedule.add("replicas", self._sweeper.step)
+        if self._limits is not None:
+            schedule.add("limits", self._limits.step)
         schedule.add("reconcile", self._reckoner.step)
         return schedule
 
@@ -100,6 +105,7 @@ class Parts:
             clock=self._ground.clock,
             entropy=system_entropy,
             sweeper=self._sweeper,
+            limits=self._limits,
         )
 
     def loops(self) -> list[Loop]:
@@ -145,6 +151,14 @@ class Parts:
             clock=self._ground.clock,
             entropy=system_entropy,
         )
+
+    def _new_limits(self) -> LimitCounter | None:
+        """Return what counts clicks against their limits; without a registry nobody sets any."""
+        config, ground = self._config, self._ground
+        if not config.links_url:
+            return None
+        client = Client(ground.session, config.links_url, config.token)
+        return LimitCounter(client, LimitStore(ground.writer, ground.readers), system_entropy)
 
     def _new_sweeper(self) -> Sweeper | None:
         """Return what sweeps the object store; without one there is nothing that was lost."""

@@ -9,6 +9,7 @@ Rules of this file:
 from link_registry import annotations as notes
 from link_registry import explaining as visit
 from link_registry.bulk.api import BULK_CALL, BULK_SCHEMAS
+from link_registry.counting.api import COUNT_CALLS, COUNT_SCHEMAS
 from link_registry.grants.api import GRANT_CALLS, GRANT_SCHEMAS
 from link_registry.listing import question as ask
 from link_registry.positions.api import LIST_POSITIONS, POSITION_SCHEMAS, REPORT_POSITION
@@ -69,6 +70,11 @@ LINK = object_of(
     {
         "id": TEXT,
         **SETTABLE,
+        "clicks": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "counted of a link with a limit",
+        },
         "version": {"type": "integer", "minimum": 1},
         "created_ms": MILLIS,
         "updated_ms": MILLIS,
@@ -275,7 +281,7 @@ OTHER_CALLS = (
 API = Api(
     title="Milepost link registry",
     version=__version__,
-    calls=(*LINK_CALLS, BULK_CALL, *GRANT_CALLS, LIST_POSITIONS, *OTHER_CALLS),
+    calls=(*LINK_CALLS, BULK_CALL, *COUNT_CALLS, *GRANT_CALLS, LIST_POSITIONS, *OTHER_CALLS),
     schemas={
         "Link": LINK,
         "NewLink": object_of(SETTABLE, required=("destination",)),
@@ -285,6 +291,7 @@ API = Api(
         "Change": CHANGE,
         "Host": HOST_COUNT,
         **BULK_SCHEMAS,
+        **COUNT_SCHEMAS,
         **GRANT_SCHEMAS,
         **POSITION_SCHEMAS,
     },

@@ -4,6 +4,8 @@ from aiohttp import web
 
 from link_registry.api import API
 from link_registry.bulk.handlers import Bulk
+from link_registry.counting.handlers import Counts
+from link_registry.counting.store import CountStore
 from link_registry.feed import Feed
 from link_registry.grants.handlers import Grants
 from link_registry.grants.store import GrantStore
@@ -50,9 +52,11 @@ def registry_app(
     bulk = Bulk(store, clock, entropy, policy or Policy())
     positions = Positions(store, clock)
     grants = Grants(GrantStore(store), clock, entropy, policy or Policy(), cleans=cleans)
+    counts = Counts(CountStore(store), clock)
     handlers = {
         **links.handlers(),
         **bulk.handlers(),
+        **counts.handlers(),
         **grants.handlers(),
         **positions.handlers(),
     }

@@ -31,7 +31,8 @@ class Entry:
     updated_ms: Millis
     tags: tuple[str, ...] = ()
     note: str | None = None
-    click_limit: int | None = None  # only kept so far: nothing counts towards it
+    click_limit: int | None = None
+    clicks: int = 0  # as far as counted; rises without a new version
 
     def fields(self) -> dict[str, Any]:
         """Return what people can set."""
@@ -44,6 +45,7 @@ class Entry:
         return {
             "id": self.link.id,
             **self.fields(),
+            "clicks": self.clicks,
             "version": self.version,
             "created_ms": self.created_ms,
             "updated_ms": self.updated_ms,

@@ -8,6 +8,10 @@ SUBSCRIBERS = Gauge("milepost_registry_feed_subscribers", "Edges that follow the
 SNAPSHOTS = Counter(
     "milepost_registry_feed_snapshots_total", "Snapshots sent to edges that could not be resumed"
 )
+LINKS_SPENT = Counter(
+    "milepost_registry_links_spent_total",
+    "Links disabled because they had reached their click limit",
+)
 GRANTS = Gauge("milepost_registry_grants", "Grants, active or being cleaned up after", ["state"])
 GRANTS_ENDED = Counter("milepost_registry_grants_ended_total", "Grants ended by the schedule")
 GRANT_ERRORS = Counter(

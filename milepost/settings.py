@@ -74,7 +74,11 @@ SETTINGS: dict[str, Setting] = {
     "KEYS_URL": Setting(
         meaning="private address of the key server", readers=(EDGE, AGGREGATOR, PEOPLE)
     ),
-    "LINKS_URL": Setting(meaning="private address of the link registry", readers=(EDGE, PEOPLE)),
+    "LINKS_URL": Setting(
+        meaning="private address of the link registry; an aggregator without it counts no clicks "
+        "against their limits",
+        readers=(EDGE, AGGREGATOR, PEOPLE),
+    ),
     "AGGREGATOR_URL": Setting(
         meaning="address of the aggregator; the key server asks it before it destroys record keys, "
         "and without it destroys none by itself",

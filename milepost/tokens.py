@@ -38,6 +38,7 @@ HITS_READ = Scope("hits:read")  # the aggregator's query API
 HITS_WRITE = Scope("hits:write")  # have the aggregator try again, or write off, what is missing
 LINKS_READ = Scope("links:read")
 LINKS_WRITE = Scope("links:write")
+LINKS_COUNT = Scope("links:count")  # tell the registry how many clicks limited links have had
 GRANTS_READ = Scope("grants:read")
 GRANTS_WRITE = Scope("grants:write")  # make, extend and end grants
 KEYS_READ = Scope("keys:read")  # the epochs' states, nothing secret
@@ -47,7 +48,7 @@ DRAINED = Scope("drained")  # ask the aggregator what still needs an epoch's rec
 
 QUERY_SCOPES = (HITS_READ, LINKS_READ)
 EDGE_SCOPES = (EDGE, FEED)
-AGGREGATOR_SCOPES = (PULL, ACKNOWLEDGE, OPEN)
+AGGREGATOR_SCOPES = (PULL, ACKNOWLEDGE, OPEN, LINKS_COUNT)
 KEY_SERVER_SCOPES = (DRAINED,)
 OPERATOR_SCOPES = (
     *EDGE_SCOPES,

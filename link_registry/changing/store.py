@@ -22,7 +22,7 @@ from milepost.vocabulary import LinkId, Millis
 
 COLUMNS = """
     id, host, path, destination, status, enabled, pass_query, expires_ms, version, created_ms,
-    updated_ms, rules, tags, note, click_limit
+    updated_ms, rules, tags, note, click_limit, clicks
 """
 
 INSERT = """
@@ -169,7 +169,7 @@ def _row(entry: Entry) -> tuple[str | int | None, ...]:
 def entry_of(row: Any) -> Entry:
     """Return a row of `COLUMNS` as an entry."""
     link_id, host, path, destination, status, enabled, pass_query, expires_ms = row[:8]
-    version, created_ms, updated_ms, rules, tags, note, click_limit = row[8:]
+    version, created_ms, updated_ms, rules, tags, note, click_limit, clicks = row[8:]
     link = Link(
         id=LinkId(link_id),
         host=host,
@@ -189,4 +189,5 @@ def entry_of(row: Any) -> Entry:
         tags=tuple(orjson.loads(tags)),
         note=note,
         click_limit=click_limit,
+        clicks=clicks,
     )

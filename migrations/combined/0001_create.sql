@@ -215,6 +215,22 @@ CREATE TABLE hit (
 
 CREATE INDEX hit_by_time ON hit (time_ms, batch, idx);
 
+-- How many clicks each link has had that has, or had, a click limit.  Derived: who empties
+-- both tables has everything counted anew.
+CREATE TABLE click_count (
+    link   TEXT    PRIMARY KEY,
+    clicks INTEGER NOT NULL,
+    upto   INTEGER              -- applied.id up to which it holds; NULL: click_place.upto
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX click_count_behind ON click_count (upto) WHERE upto IS NOT NULL;
+CREATE INDEX click_count_together ON click_count (link) WHERE upto IS NULL;
+
+CREATE TABLE click_place (      -- one row, once there is a link to count
+    one  INTEGER PRIMARY KEY CHECK (one = 1),
+    upto INTEGER NOT NULL       -- applied.id up to which the links are counted that go together
+) STRICT;
+
 -- For people with `sqlite3 -readonly`.
 CREATE VIEW hits AS
 SELECT lower(hex(applied.batch)) || ':' || idx AS id,

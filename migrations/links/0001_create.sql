@@ -26,12 +26,14 @@ CREATE TABLE link (
     tags        TEXT    NOT NULL,  -- JSON list; no tag has a character that JSON escapes
     note        TEXT,              -- NULL: none
     click_limit INTEGER,           -- NULL: none
+    clicks      INTEGER NOT NULL DEFAULT 0,  -- the most that was ever counted; makes no version
     UNIQUE (host, path)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX link_path ON link (path);
 CREATE INDEX link_leads_to ON link (leads_to);
 CREATE INDEX link_created ON link (created_ms);
+CREATE INDEX link_limited ON link (id) WHERE click_limit IS NOT NULL AND enabled = 1;
 
 -- What people did to a link, for as long as there is this database: also when it is deleted.
 CREATE TABLE history (

@@ -63,7 +63,7 @@ def behaviour_options(command: Command) -> Command:
             "--click-limit",
             callback=_click_limit,
             metavar="CLICKS",
-            help="How many clicks it is meant for (kept, not counted yet), or none.",
+            help="After how many clicks it is disabled, or none.",
         ),
         click.option(
             "--expires",

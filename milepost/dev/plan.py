@@ -247,6 +247,7 @@ def _aggregator_env(options: Options, here: Surroundings) -> dict[str, str]:
         "MILEPOST_TOKEN_FILE": str(options.data / "secrets" / "aggregator"),
         "MILEPOST_KEYS_URL": local_url(options.base_port + KEYS_OFFSET),
         "MILEPOST_KEYS_IDENTITY": here.identity,
+        "MILEPOST_LINKS_URL": local_url(options.base_port + LINKS_OFFSET),
         "MILEPOST_SOURCES": ",".join(edges),
         "MILEPOST_LITESTREAM": here.litestream,
     }

@@ -162,6 +162,16 @@ def test_where_to_look_is_checked(name: str, value: str, fault: str) -> None:
         Config.from_env({**GOOD, f"MILEPOST_{name}": value})
 
 
+def test_a_registry_may_be_missing() -> None:
+    """Then no click limit is kept; one that is named is checked like every address."""
+    named = {**GOOD, "MILEPOST_LINKS_URL": "http://links:8081/"}
+
+    assert Config.from_env(GOOD).links_url == ""
+    assert Config.from_env(named).links_url == "http://links:8081"
+    with pytest.raises(ConfigError, match="MILEPOST_LINKS_URL: want http://host:port"):
+        Config.from_env({**GOOD, "MILEPOST_LINKS_URL": "links"})
+
+
 def test_good_settings_are_read() -> None:
     """Addresses lose their slash, and the database lies in the data folder."""
     config = Config.from_env({**GOOD, "MILEPOST_DATA": "/data"})

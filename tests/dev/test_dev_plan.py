@@ -43,6 +43,7 @@ def test_no_port_is_planned_twice(options: Options) -> None:
         ("edge-cdg", "TOKEN_FILE", "DIR/secrets/edge-cdg"),
         ("edge-cdg", "REPLICA_URL", "file://REPLICAS"),
         ("aggregator", "SOURCES", "http://127.0.0.1:8190,http://127.0.0.1:8191"),
+        ("aggregator", "LINKS_URL", "http://127.0.0.1:8181"),
         ("aggregator", "TOKEN_FILE", "DIR/secrets/aggregator"),
         ("aggregator", "DATA", "DIR/aggregator"),
         ("aggregator", "REPLICA_URL", "file://REPLICAS"),

@@ -19,6 +19,7 @@ from milepost.tokens import (
     EDGE_SCOPES,
     GRANTS_READ,
     GRANTS_WRITE,
+    LINKS_COUNT,
     LINKS_READ,
     LINKS_WRITE,
     OPERATOR_SCOPES,
@@ -30,6 +31,7 @@ from milepost.vocabulary import Millis
 
 EDITOR, READER, EDGE = "editor-token", "reader-token", "edge-token"
 GRANTER, LENDER, OPERATOR = "granter-token", "lender-token", "operator-token"
+COUNTER = "counter-token"
 DESTINATION = "https://example.org/somewhere"
 
 TOKENS = TokenBook(
@@ -38,6 +40,7 @@ TOKENS = TokenBook(
         (token_hash(READER), Principal("reader", frozenset({LINKS_READ}))),
         (token_hash(GRANTER), Principal("granter", frozenset({GRANTS_READ, GRANTS_WRITE}))),
         (token_hash(LENDER), Principal("lender", frozenset({GRANTS_WRITE, LINKS_WRITE}))),
+        (token_hash(COUNTER), Principal("counter", frozenset({LINKS_COUNT}))),
         (token_hash(OPERATOR), Principal("operator", frozenset(OPERATOR_SCOPES))),
         (token_hash(EDGE), Principal("edge", frozenset(EDGE_SCOPES))),
     ]

@@ -63,7 +63,7 @@ def test_a_link_in_the_document_is_a_link() -> None:
 
     assert set(FIELDS) <= told
     assert told - set(API.schemas["NewLink"]["properties"]) == {
-        *("id", "version", "created_ms", "updated_ms")
+        *("id", "clicks", "version", "created_ms", "updated_ms")
     }
 
 

@@ -37,6 +37,7 @@ async def test_a_created_link_can_be_read(registry: Registry) -> None:
         "tags": [],
         "note": None,
         "click_limit": None,
+        "clicks": 0,
         "version": 1,
         "created_ms": 1_000,
         "updated_ms": 1_000,

@@ -1,0 +1,1 @@
+"""Click limits: counting the clicks of links that have one, and telling the registry."""
