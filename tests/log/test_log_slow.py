@@ -195,7 +195,7 @@ async def test_pulls_never_hold_the_writer(tmp_path: Path) -> None:
     assert answers.other == {}
     assert set(answers.redirected) <= set(log.paths)
     assert log.tally.late == 0
-    assert beside * 20 > alone, "they share the CPU, and nothing else"
+    assert beside * 50 > alone, "they share the CPU, and nothing else"
     assert percentile(slow, 0.99) < LONGEST_SECONDS
 
 
