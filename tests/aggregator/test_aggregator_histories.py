@@ -52,7 +52,7 @@ def live(steps: list[Step], laws: Laws | None = None) -> None:
         asyncio.run(live_through(Path(folder), steps, laws))
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(histories)
 def test_every_batch_counts_once_whatever_happens(steps: list[Step]) -> None:
     """The database holds what the model says, after each step and after all has healed."""
