@@ -44,7 +44,7 @@ from milepost.openapi import (
 )
 from milepost.tokens import FEED, LINKS_READ, LINKS_WRITE
 
-CONFLICT, STALE, CREATED, NO_CONTENT, UNREADY = 409, 412, 201, 204, 503
+CONFLICT, STALE, CREATED, NO_CONTENT = 409, 412, 201, 204
 HEADER_TEXT: Schema = {"type": "string", "maxLength": visit.HEADER_CHARS_MAX}
 SETTABLE: dict[str, Schema] = {
     "host": HOST,

@@ -129,7 +129,7 @@ class LinkStore:
 
     async def _insert(self, work: Callable[[Connection], T]) -> T:
         try:
-            return await self._change(work)
+            return await self.change(work)
         except sqlite.IntegrityError as error:  # the place was free, so it is the id
             msg = "the id drawn for the link is in use; ask again"
             raise UnavailableError(msg) from error
@@ -145,7 +145,7 @@ class LinkStore:
             replace_link(db, old, new, who)
             return new
 
-        return await self._change(work)
+        return await self.change(work)
 
     async def delete(
         self, link_id: str, now: Millis, who: str, check: Callable[[Entry], None] | None = None
@@ -158,7 +158,7 @@ class LinkStore:
                 check(old)
             remove_link(db, old, now, who)
 
-        await self._change(work)
+        await self.change(work)
 
     async def prune(self, before_ms: Millis, *, newest: int, at_once: int) -> int:
         """Forget up to *at_once* of the oldest changes, if they were made before that moment.
@@ -214,9 +214,6 @@ class LinkStore:
 
     async def change(self, work: Callable[[Connection], T]) -> T:
         """Run *work* of another store in one transaction; the feed looks for what it changed."""
-        return await self._change(work)
-
-    async def _change(self, work: Callable[[Connection], T]) -> T:
         try:
             return await self._writer.transact(work)
         finally:  # also when it failed: it may have happened, and looking costs little

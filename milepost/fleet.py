@@ -1,6 +1,5 @@
 """fleet.json: where the services of one `milepost dev` are, and how to speak to them."""
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import orjson
 
 from milepost.errors import ConfigError
+from milepost.files import put_in_place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +45,7 @@ class Fleet:
 
 def write_fleet(path: Path, fleet: Fleet) -> None:
     """Put *fleet* in the place of what *path* holds, at once and for its owner alone."""
-    draft = path.with_suffix(".tmp")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o600)  # a draft may have been left there by somebody else
-        file.write(_written(fleet))
-    draft.replace(path)
+    put_in_place(path, _written(fleet), synced=False)
 
 
 def holds_fleet(path: Path, fleet: Fleet) -> bool:

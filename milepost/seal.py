@@ -57,11 +57,6 @@ def _compressor() -> zstandard.ZstdCompressor:
     return found
 
 
-def open_records(header: Header, box: bytes, secret_key: bytes) -> tuple[Record, ...]:
-    """Return the records in *box* without the raw ones, or refuse one that is not *header*'s."""
-    return open_body(header, box, secret_key).records
-
-
 def open_body(header: Header, box: bytes, secret_key: bytes) -> Body:
     """Return all that is in *box*, or refuse one that is not *header*'s."""
     packed = _open(box, secret_key)

@@ -5,7 +5,6 @@ is nothing secret in it, so that a cold start works without the key server.
 """
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from milepost.client import Client
 from milepost.clock import Clock
 from milepost.epochs import SALT_BYTES, EpochList, verify_list
 from milepost.errors import RejectedError, ServiceError
+from milepost.files import put_in_place
 from milepost.logs import get_log
 from milepost.vocabulary import Epoch, Millis, Salt
 from regional_logger.keyring import HeldSalt, Keyring
@@ -124,11 +124,7 @@ class KeyFollower:
         return min(SALT_LEAD_MS_MAX, (epoch.end_ms - epoch.start_ms) // 4)
 
     def _write_cache(self, content: bytes) -> None:
-        draft = self._cache.with_suffix(".tmp")
         try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            draft.replace(self._cache)
+            put_in_place(self._cache, content, synced=False)
         except OSError as error:  # a full disk must not keep new keys from being used
             log.warning("keys.cache_not_written", reason=error.strerror)

@@ -21,6 +21,7 @@ from pathlib import Path
 import orjson
 
 from milepost.errors import ConflictError
+from milepost.files import put_in_place
 from milepost.logs import get_log
 from milepost.stream.files import ACKNOWLEDGED_SUFFIX
 from milepost.vocabulary import Generation, Millis
@@ -86,19 +87,10 @@ class ReaderBook:
         try:
             for mark in self._folder.glob(f"*{ACKNOWLEDGED_SUFFIX}"):
                 mark.unlink()
-            self._write()
+            put_in_place(self._path, orjson.dumps(self._generations))
         except OSError as error:
             # What is acknowledged may be what makes room, so this life goes on with it.
             log.warning("readers.not_written", reason=error.strerror)
-
-    def _write(self) -> None:
-        draft = self._path.with_suffix(".tmp")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(orjson.dumps(self._generations))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)
 
     def acknowledge(
         self, request: PullRequest, heads: Iterable[StreamHead], lives: Iterable[Life]

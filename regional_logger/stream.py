@@ -22,6 +22,7 @@ from milepost.batch import Batch, Header, Tally, first_chain, next_chain, tally_
 from milepost.config import Secret
 from milepost.database import open_database
 from milepost.epochs import PublicEpoch
+from milepost.files import sync_folder
 from milepost.logs import get_log
 from milepost.record import Record
 from milepost.seal import seal_addresses
@@ -104,7 +105,7 @@ class StreamWriter:
                 created_ms=now,
                 version=__version__,
             )
-            _sync_folder(origin.folder)
+            sync_folder(origin.folder)
             undo.pop_all()
         return cls(origin, stream, connection=connection, lock=lock, created_ms=now)
 
@@ -190,11 +191,3 @@ def remove_files(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     shutil.rmtree(path.with_name(f".{path.name}-litestream"), ignore_errors=True)
     path.with_suffix(LOCK_SUFFIX).unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

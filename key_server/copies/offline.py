@@ -8,7 +8,6 @@ from pathlib import Path
 
 from key_server.audit import DESTROY_SALT, NO_EPOCH, RECOVER, REWRAP
 from key_server.copies.content import COPY_BYTES_MAX, Copy, KeptEpoch
-from key_server.copies.place import sync_folder, write_whole
 from key_server.copies.receipts import RECEIPTS_BYTES_MAX, read_receipts
 from key_server.copies.recovering import Recovery, recover
 from key_server.copies.store import CopyStore
@@ -18,6 +17,7 @@ from key_server.store import KeyStore, NewEpoch
 from key_server.wrapping import MASTER_KEY_BYTES, NONCE_BYTES, Purpose, Vault
 from milepost.clock import Clock, Entropy
 from milepost.errors import ConfigError
+from milepost.files import sync_folder, write_whole
 
 RECOVERED_BY, REWRAPPED_BY = "milepost keys recover", "milepost keys rewrap"
 KEY_FILE_BYTES_MAX = 4_096

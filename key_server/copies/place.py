@@ -5,12 +5,12 @@ of this package knows where a copy goes.
 """
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Protocol
 
 from key_server.copies.names import DRAFT
 from milepost.errors import UnavailableError
+from milepost.files import sync_folder, write_whole
 
 
 class Place(Protocol):
@@ -64,21 +64,3 @@ class FolderPlace:
 
     def _words(self, error: OSError) -> str:
         return f"copies of the keys in {self._folder}: {error.strerror or error}"
-
-
-def write_whole(path: Path, content: bytes, *, new: bool = False) -> None:
-    """Write *content* to *path*, for its owner alone, and sync it; with *new*, replace nothing."""
-    mode = os.O_EXCL if new else os.O_TRUNC
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | mode, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -70,7 +70,7 @@ def add_link(db: Connection, entry: Entry, who: str) -> None:
     """Add *entry* and tell the feed, or refuse because of where it is, or of where it leads."""
     _refuse_taken(db, entry.link)
     _refuse_circles(db, entry.link)
-    db.execute(INSERT, _row(entry))
+    db.execute(INSERT, row_of(entry))
     _remember(db, None, entry, entry.created_ms, who)
 
 
@@ -81,7 +81,7 @@ def replace_link(db: Connection, old: Entry, new: Entry, who: str) -> None:
     # What was allowed once stays as it is until somebody touches it.
     if _leads(new.link) != _leads(old.link):
         _refuse_circles(db, new.link)
-    db.execute(UPDATE, (*_row(new)[1:], new.link.id))
+    db.execute(UPDATE, (*row_of(new)[1:], new.link.id))
     _remember(db, old, new, new.updated_ms, who)
 
 
@@ -157,7 +157,8 @@ def _remember(
     db.execute(NOTE_DOWN, (entry.link.id, version, action, at_ms, who, fields))
 
 
-def _row(entry: Entry) -> tuple[str | int | None, ...]:
+def row_of(entry: Entry) -> tuple[str | int | None, ...]:
+    """Return *entry* as a row, in the order of `INSERT`."""
     link = entry.link
     place = (link.id, link.host, link.path, link.destination, link.status, int(link.enabled))
     more = (int(link.pass_query), link.expires_ms)

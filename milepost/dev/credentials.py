@@ -4,7 +4,6 @@ One file each under DIR/secrets, all for their owner alone.  A file is complete
 or absent: it is written under another name and then renamed.
 """
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import orjson
 
 from milepost.clock import Entropy
 from milepost.errors import ConfigError
+from milepost.files import put_in_place
 from milepost.tokens import (
     AGGREGATOR_SCOPES,
     EDGE_SCOPES,
@@ -49,7 +49,7 @@ def ensure_credentials(folder: Path, regions: Iterable[str], entropy: Entropy) -
     before = book.read_bytes() if book.exists() else b""
     after = merged(before, ours)
     if after != before:
-        _put(book, after)
+        put_in_place(book, after)
     tokens = {name: token for name, _scopes, token in ours}
     return Credentials(tokens["operator"], tokens["read"])
 
@@ -84,14 +84,5 @@ def _kept(path: Path, make: Callable[[], str]) -> str:
         kept = ""
     if not kept:
         kept = make()
-        _put(path, kept.encode() + b"\n")
+        put_in_place(path, kept.encode() + b"\n")
     return kept
-
-
-def _put(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        os.fsync(file.fileno())
-    draft.replace(path)

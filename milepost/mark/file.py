@@ -1,11 +1,11 @@
 """The mark: a small file beside a database, and never replicated with it."""
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 import orjson
 
+from milepost.files import put_in_place
 from milepost.logs import get_log
 from milepost.mark.rules import Mark
 
@@ -43,11 +43,4 @@ def read_mark(database: Path) -> Mark | None:
 
 def write_mark(database: Path, mark: Mark) -> None:
     """Put *mark* in the place of the one before, whole or not at all."""
-    path = mark_path(database)
-    draft = path.with_suffix(".mark.tmp")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(orjson.dumps(asdict(mark)))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    put_in_place(mark_path(database), orjson.dumps(asdict(mark)))

@@ -27,6 +27,15 @@ async def make_edge(tmp_path: Path) -> AsyncIterator[Callable[..., Edge]]:
 
 
 @pytest.fixture
+async def edge(make_edge: Callable[..., Edge]) -> Edge:
+    """Return a running edge that has its keys."""
+    edge = make_edge()
+    edge.learn_keys()
+    await edge.journal.start()
+    return edge
+
+
+@pytest.fixture
 async def lockable(tmp_path: Path) -> Path:
     """Write a replica that nobody has open."""
     store = ReplicaStore.open(tmp_path / "links.db")

@@ -11,6 +11,7 @@ from milepost.clock import SystemClock
 from milepost.config import Secret
 from milepost.epochs import EpochList, PublicEpoch
 from milepost.record import Record
+from milepost.seal import open_body
 from milepost.vocabulary import Epoch, Generation, LifeId, Millis, Region, Salt, StreamId
 from milepost.wire import LIMIT_BYTES_DEFAULT, Cursor, PullAnswer, PullRequest
 from regional_logger.bell import Bell
@@ -136,6 +137,14 @@ class Edge:
             wait_ms=wait_ms,
         )
         return await self.handover.pull(request, may_acknowledge=may_acknowledge)
+
+    async def records(self) -> list[Record]:
+        """Return what was recorded."""
+        return [
+            record
+            for batch in (await self.pull()).batches
+            for record in open_body(batch.header, batch.records, self.keys.record_secret).records
+        ]
 
     def end_life(self) -> None:
         """Let go of the meter, as the end of the process does."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
-from link_registry.changing.store import INSERT, _row
+from link_registry.changing.store import INSERT, row_of
 from link_registry.entries import new_entry
 from link_registry.news import News
 from link_registry.store import LinkStore
@@ -44,10 +44,10 @@ async def fill(database: Path, links: Sequence[Link]) -> None:
     ]
 
     def work(db: Connection) -> None:
-        db.executemany(INSERT, map(_row, entries))
+        db.executemany(INSERT, map(row_of, entries))
 
     async with LinkStore.open(database, os.urandom, News(), checkpoints=True) as store:
-        await store._writer.transact(work)
+        await store.change(work)
         await store.create(new_entry({"path": "/last", "destination": "https://x.example/"},
                                      LinkId("last"), Millis(1)), "test")  # fmt: skip
 

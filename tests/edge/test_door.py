@@ -16,7 +16,7 @@ from yarl import URL
 from milepost.clock import SystemClock
 from milepost.links import Link
 from milepost.metrics import MALFORMED
-from milepost.seal import open_records
+from milepost.seal import open_body
 from milepost.stream.meter import read_meter
 from milepost.tokens import ACKNOWLEDGE, PULL, Principal, TokenBook, token_hash
 from milepost.visitor import visitor_hash
@@ -63,15 +63,6 @@ async def serving(door: Door, seconds: float = 60.0) -> AsyncIterator[URL]:
 
 
 @pytest.fixture
-async def edge(make_edge: MakeEdge) -> Edge:
-    """Return a running edge that has its keys."""
-    edge = make_edge()
-    edge.learn_keys()
-    await edge.journal.start()
-    return edge
-
-
-@pytest.fixture
 async def visit(edge: Edge) -> AsyncIterator[ClientSession]:
     """Lend a session towards the door of *edge*."""
     async with serving(a_door(edge)) as base_url, ClientSession(base_url) as session:
@@ -87,7 +78,7 @@ async def test_a_redirect_leaves_after_its_record_is_on_disk(
         headers = response.headers
 
     (batch,) = (await edge.pull()).batches
-    (record,) = open_records(batch.header, batch.records, edge.keys.record_secret)
+    (record,) = open_body(batch.header, batch.records, edge.keys.record_secret).records
     assert response.status == 302
     assert headers["Location"] == "https://example.com/a.mp3?x=%2F"
     assert headers["Cache-Control"] == "private, no-cache"
@@ -103,12 +94,7 @@ async def test_a_link_and_an_orphan(edge: Edge, visit: ClientSession) -> None:
     async with visit.get("/nowhere") as response:
         assert response.status == 404
 
-    kinds = [
-        record.kind
-        for batch in (await edge.pull()).batches
-        for record in open_records(batch.header, batch.records, edge.keys.record_secret)
-    ]
-    assert kinds == ["link", "orphan"]
+    assert [record.kind for record in await edge.records()] == ["link", "orphan"]
 
 
 async def test_a_malformed_prefix_is_one_plain_line(visit: ClientSession) -> None:

@@ -11,8 +11,6 @@ from aiohttp import ClientSession
 from yarl import URL
 
 from milepost.links import RESERVED_PATHS
-from milepost.record import Record
-from milepost.seal import open_records
 from milepost.stream.meter import read_meter
 from regional_logger.bans import BanFile
 from regional_logger.metrics import ODD, REFUSED_FOR
@@ -21,15 +19,6 @@ from tests.edge.kit import Edge
 from tests.edge.test_door import a_door, serving
 
 MakeEdge = Callable[..., Edge]
-
-
-@pytest.fixture
-async def edge(make_edge: MakeEdge) -> Edge:
-    """Return a running edge that has its keys."""
-    edge = make_edge()
-    edge.learn_keys()
-    await edge.journal.start()
-    return edge
 
 
 @pytest.fixture
@@ -58,15 +47,6 @@ async def say(url: URL, request: bytes) -> bytes:
     return answer
 
 
-async def records(edge: Edge) -> list[Record]:
-    """Return what was recorded."""
-    return [
-        record
-        for batch in (await edge.pull()).batches
-        for record in open_records(batch.header, batch.records, edge.keys.record_secret)
-    ]
-
-
 def excluded(edge: Edge) -> int:
     """Return how many visits the meter holds as excluded."""
     return sum(row.excluded for row in read_meter(edge.meter.path).meter)
@@ -79,7 +59,7 @@ async def test_any_method_is_redirected_and_recorded_as_what_it_is(
     """Those who watch whether an address works ask with HEAD."""
     assert await ask(url, "/e/example.com/a.mp3", method) == (302, "https://example.com/a.mp3", "")
 
-    assert [(each.method, each.kind) for each in await records(edge)] == [(method, "prefix")]
+    assert [(each.method, each.kind) for each in await edge.records()] == [(method, "prefix")]
 
 
 async def test_a_prefix_of_this_very_address_is_unwrapped(edge: Edge, url: URL) -> None:
@@ -88,7 +68,7 @@ async def test_a_prefix_of_this_very_address_is_unwrapped(edge: Edge, url: URL) 
 
     status, location, _ = await ask(url, raw)
 
-    (record,) = await records(edge)
+    (record,) = await edge.records()
     assert (status, location) == (302, "http://example.com/a?b=%2f")
     assert (record.path, record.target, record.arguments) == (raw, location, "pg=1")
 
@@ -113,7 +93,7 @@ async def test_a_trailing_space_goes_along_and_is_told(edge: Edge, url: URL) -> 
     await ask(url, "/e/example.com/a.mp3")
 
     assert location == "https://example.com/a.mp3%20%20"
-    assert [each.oddity for each in await records(edge)] == ["trailing_space", None]
+    assert [each.oddity for each in await edge.records()] == ["trailing_space", None]
     assert ODD["trailing_space"]._value.get() == before + 1
 
 
@@ -159,7 +139,7 @@ async def test_a_visit_without_a_host_asks_nobody_for_one(
     answer = await say(url, b"GET /e/example.com/a HTTP/1.0\r\n\r\n")
 
     assert b" 302 " in answer.splitlines()[0]
-    assert [each.host for each in await records(edge)] == [""]
+    assert [each.host for each in await edge.records()] == [""]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/metrics", "/v1/pull"])
@@ -171,7 +151,7 @@ async def test_what_is_private_is_no_page_of_the_public_listener(
     status, location, _ = await ask(url, path, method)
 
     assert (status, location) == (404, None)
-    assert [each.kind for each in await records(edge)] == ["orphan"]
+    assert [each.kind for each in await edge.records()] == ["orphan"]
 
 
 async def test_an_edge_has_few_pages_and_none_is_recorded(edge: Edge, url: URL) -> None:
@@ -182,7 +162,7 @@ async def test_an_edge_has_few_pages_and_none_is_recorded(edge: Edge, url: URL) 
     assert await ask(url, "/favicon.ico", "HEAD") == (204, None, "")
 
     assert excluded(edge) == 4
-    assert await records(edge) == []
+    assert await edge.records() == []
     assert {"/robots.txt", "/favicon.ico"} < set(RESERVED_PATHS)
 
 
@@ -217,7 +197,7 @@ async def test_who_may_be_redirected_to_is_asked_of_prefixes_alone(
     assert [text.count("\n") for _, _, text in answers] == [0, 1, 1]
     assert link[:2] == (302, "https://example.com/p")
     assert excluded(edge) == 2
-    assert [each.kind for each in await records(edge)] == ["prefix", "prefix", "link"]
+    assert [each.kind for each in await edge.records()] == ["prefix", "prefix", "link"]
 
 
 def _ban(folder: Path, text: str) -> None:

@@ -158,13 +158,13 @@ async def test_a_crowd_of_half_open_connections_costs_nobody_else(running: World
     try:
         before = await median_seconds(port)
         async with AsyncExitStack() as stack:
-            begun = time.monotonic()
             raws = [await half_open(stack, port, number) for number in range(HALF_OPEN)]
             made = time.monotonic()
+            rests = [asyncio.create_task(raw.rest()) for raw in raws]
             during = await median_seconds(port)
-            rests = asyncio.gather(*(raw.rest() for raw in raws))
+            there = sum(not each.done() for each in rests)
             worst = 0.0
-            while not rests.done():
+            while not all(each.done() for each in rests):
                 worst = max(worst, (await ask_raw(port, get()))[1])
                 await asyncio.sleep(0.01)
             ended = time.monotonic()
@@ -172,7 +172,7 @@ async def test_a_crowd_of_half_open_connections_costs_nobody_else(running: World
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     print(f"before {before:.4f} during {during:.4f} worst {worst:.4f}")  # noqa: T201 - for -s
-    assert made - begun < END_SECONDS / 2
+    assert there > HALF_OPEN / 2  # so that it was a crowd that cost nobody anything
     assert ended - made < END_SECONDS
     assert during < before * 5 + 0.05
     assert worst < ANSWER_SECONDS

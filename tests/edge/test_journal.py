@@ -7,7 +7,7 @@ import pytest
 
 from milepost import sqlite
 from milepost.batch import Batch, first_chain, parse_tally
-from milepost.seal import address_mac_key, open_addresses, open_records, token_id
+from milepost.seal import address_mac_key, open_addresses, open_body, token_id
 from milepost.vocabulary import StreamId
 from milepost.wire import Cursor
 from regional_logger import store
@@ -28,7 +28,7 @@ def opened_paths(edge: Edge, batches: list[Batch]) -> list[str]:
         record.path
         for batch in batches
         if batch.records
-        for record in open_records(batch.header, batch.records, edge.keys.record_secret)
+        for record in open_body(batch.header, batch.records, edge.keys.record_secret).records
     ]
 
 

@@ -12,7 +12,6 @@ import pytest
 from aiohttp import ClientSession
 from structlog.testing import capture_logs
 
-from milepost.seal import open_records
 from regional_logger import metrics
 from regional_logger.atlas import BYTES_MAX, Atlas, look_at
 from regional_logger.place import NOWHERE, Place, combined, place_in
@@ -290,10 +289,6 @@ async def test_a_visit_is_recorded_with_its_place(make_edge: MakeEdge, path: Pat
             async with session.get("/promo", headers=headers, allow_redirects=False) as response:
                 assert response.status == 302
 
-    records = [
-        record
-        for batch in (await edge.pull()).batches
-        for record in open_records(batch.header, batch.records, edge.keys.record_secret)
-    ]
+    records = await edge.records()
     places = [(record.country, record.subdivision, record.asn) for record in records]
     assert places == [("US", "TX", 64_500), (None, None, None), ("US", "TX", 64_500)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from milepost.batch import Header, parse_tally
 from milepost.record import RECORDS_MAX, Body, Record
-from milepost.seal import open_body, open_records
+from milepost.seal import open_body
 from milepost.vocabulary import BatchId, Epoch, KeyId, Seq, StreamId
 from regional_logger.remember import Memory
 from regional_logger.sealing import seal_whatever
@@ -109,7 +109,7 @@ async def test_the_journal_goes_on_over_a_broken_record(make_edge: MakeEdge) -> 
     paths = [
         record.path
         for batch in batches
-        for record in open_records(batch.header, batch.records, edge.keys.record_secret)
+        for record in open_body(batch.header, batch.records, edge.keys.record_secret).records
     ]
     tallied = sum(row.recorded for each in batches for row in parse_tally(each.header.tally))
     assert sorted(paths) == ["/one", "/three", "/two"]

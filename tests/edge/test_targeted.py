@@ -19,8 +19,6 @@ from yarl import URL
 
 from link_registry.explaining import read_visit
 from milepost.links import FeedPlace, Link, link_from
-from milepost.record import Record
-from milepost.seal import open_records
 from milepost.targeting.choosing import explain
 from milepost.targeting.rules import bytes_of_rules
 from milepost.visitor import visitor_hash
@@ -187,15 +185,6 @@ def ask(served: Served, region: str, data: bytes) -> Answer:
 
 
 @pytest.fixture
-async def edge(make_edge: MakeEdge) -> Edge:
-    """Return a running edge that has its keys."""
-    edge = make_edge()
-    edge.learn_keys()
-    await edge.journal.start()
-    return edge
-
-
-@pytest.fixture
 def world() -> World:
     """Return a world with one link between two variants."""
     return World(a_link(SPLIT))
@@ -206,15 +195,6 @@ async def url(edge: Edge, world: World) -> AsyncIterator[URL]:
     """Serve *edge*."""
     async with serving(door_to(edge, world)) as url:
         yield url
-
-
-async def records_of(edge: Edge) -> list[Record]:
-    """Return what was kept."""
-    return [
-        record
-        for batch in (await edge.pull()).batches
-        for record in open_records(batch.header, batch.records, edge.keys.record_secret)
-    ]
 
 
 async def visit_from(session: ClientSession, address: str, **headers: str) -> str:
@@ -235,7 +215,7 @@ async def test_a_variant_stays_and_is_recorded(edge: Edge, url: URL) -> None:
     shares = Counter(first)
     assert 55 <= shares["https://a.example/"] <= 92  # 75 expected; 4 deviations
     assert set(shares) == {"https://a.example/", "https://b.example/"}
-    records = await records_of(edge)
+    records = await edge.records()
     assert [record.target for record in records] == first + again
     assert all(record.target == f"https://{record.variant}.example/" for record in records)
 
@@ -293,7 +273,7 @@ async def test_who_opts_out_has_no_country(edge: Edge, url: URL, world: World) -
         found = [await visit_from(session, "192.0.2.1", **told) for told in ({}, {"DNT": "1"})]
 
     assert found == ["https://fr.example/", "https://own.example/"]
-    assert [record.country for record in await records_of(edge)] == ["FR", None]
+    assert [record.country for record in await edge.records()] == ["FR", None]
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

@@ -57,7 +57,7 @@ def test_raw_records_keep_their_places(kept: list[Record], places: set[int]) -> 
     assert body == Body(tuple(kept), raw)
     assert [each for _, each in body.placed()] == kept
     assert sorted([*(index for index, _ in body.placed()), *fitting]) == list(range(body.count))
-    assert b'"raw"' not in encode_records(kept)
+    assert "raw" not in orjson.loads(encode_records(kept))
 
 
 @pytest.mark.parametrize(

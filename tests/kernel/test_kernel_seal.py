@@ -18,7 +18,7 @@ from milepost.seal import (
     BOX_OPENED_BYTES_MAX,
     address_mac_key,
     open_addresses,
-    open_records,
+    open_body,
     seal_addresses,
     seal_records,
     token_id,
@@ -49,7 +49,7 @@ def test_records_come_back_to_the_holder_of_the_key() -> None:
     """What was sealed is what is opened."""
     box = seal_records(HEADER, [a_record(visitor=b"v" * 16)], PUBLIC_KEY)
 
-    assert open_records(HEADER, box, SECRET_KEY) == (a_record(visitor=b"v" * 16),)
+    assert open_body(HEADER, box, SECRET_KEY).records == (a_record(visitor=b"v" * 16),)
 
 
 canonical = st.ip_addresses().map(str).map(canonical_address).map(str)
@@ -144,7 +144,7 @@ def test_a_box_cannot_be_moved(other: object) -> None:
     assert isinstance(other, type(HEADER))
 
     with pytest.raises(RejectedError, match="belongs to another batch"):
-        open_records(other, record_box, SECRET_KEY)
+        open_body(other, record_box, SECRET_KEY)
     with pytest.raises(RejectedError, match="belongs to another batch"):
         open_addresses(other, address_box, SECRET_KEY, MAC_KEYS)
 
@@ -155,7 +155,7 @@ def test_another_key_opens_nothing() -> None:
     address_box = seal_addresses(HEADER, ADDRESSES, PUBLIC_KEY, EDGE_TOKEN)
 
     with pytest.raises(RejectedError, match="does not open with this epoch's key"):
-        open_records(HEADER, record_box, OTHER_KEY)
+        open_body(HEADER, record_box, OTHER_KEY)
     with pytest.raises(RejectedError, match="does not open with this epoch's key"):
         open_addresses(HEADER, address_box, OTHER_KEY, MAC_KEYS)
 
@@ -164,7 +164,7 @@ def test_another_key_opens_nothing() -> None:
 def test_bytes_that_are_no_box_are_refused(box: bytes) -> None:
     """Too short, too long, or noise."""
     with pytest.raises(RejectedError, match="does not open"):
-        open_records(HEADER, box, SECRET_KEY)
+        open_body(HEADER, box, SECRET_KEY)
     with pytest.raises(RejectedError, match="does not open"):
         open_addresses(HEADER, box, SECRET_KEY, MAC_KEYS)
 
@@ -176,7 +176,7 @@ def test_a_damaged_box_is_refused(at: int, flip: int) -> None:
     box[at % len(box)] ^= flip
 
     with pytest.raises(RejectedError):
-        open_records(HEADER, bytes(box), SECRET_KEY)
+        open_body(HEADER, bytes(box), SECRET_KEY)
 
 
 @pytest.mark.parametrize("tells_size", [True, False])
@@ -187,7 +187,7 @@ def test_a_small_box_cannot_fill_the_memory(tells_size: bool) -> None:  # noqa: 
     box = sodium.crypto_box_seal(bomb, PUBLIC_KEY)
 
     with pytest.raises(RejectedError, match="unpack"):
-        open_records(HEADER, box, SECRET_KEY)
+        open_body(HEADER, box, SECRET_KEY)
 
 
 def test_more_than_a_box_may_hold_is_not_sealed() -> None:
@@ -208,13 +208,13 @@ def test_more_than_a_box_may_hold_is_not_sealed() -> None:
 def test_a_box_that_was_sealed_by_a_stranger_is_checked(plain: bytes, text: str) -> None:
     """Everybody has the public key, so what is inside proves nothing by itself."""
     with pytest.raises(RejectedError, match=text):
-        open_records(HEADER, sealed(plain), SECRET_KEY)
+        open_body(HEADER, sealed(plain), SECRET_KEY)
 
 
 def test_a_box_that_does_not_unpack_is_refused() -> None:
     """The inside need not even be compressed."""
     with pytest.raises(RejectedError, match="does not unpack"):
-        open_records(HEADER, sodium.crypto_box_seal(b"noise", PUBLIC_KEY), SECRET_KEY)
+        open_body(HEADER, sodium.crypto_box_seal(b"noise", PUBLIC_KEY), SECRET_KEY)
 
 
 def test_a_forged_address_box_is_refused() -> None:

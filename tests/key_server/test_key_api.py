@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from milepost.batch import Header
 from milepost.epochs import PublicEpoch, verify_list
 from milepost.record import Record
-from milepost.seal import open_records, seal_records
+from milepost.seal import open_body, seal_records
 from milepost.vocabulary import BatchId, Millis, Seq, StreamId
 from tests.key_server.key_world import DAY_MS, START, Connect, World, a_waiter, call, showing
 
@@ -172,7 +172,7 @@ async def test_a_record_key_opens_what_was_sealed_to_its_public_half(
     header, records = a_header(epoch), [a_record()]
     box = seal_records(header, records, epoch.record_key)
 
-    assert open_records(header, box, bytes.fromhex(told["record_key"])) == tuple(records)
+    assert open_body(header, box, bytes.fromhex(told["record_key"])).records == tuple(records)
     assert told["key"] == epoch.key_id.hex()
 
 

@@ -190,7 +190,7 @@ async def test_a_subscriber_that_does_not_read_holds_up_nobody(tmp_path: Path) -
         registry.listen() as reading,
     ):
         await _take(reading, 1)
-        await registry.store._change(_many(9_000))
+        await registry.store.change(_many(9_000))
         told = await _take(reading, 9_000)
         waiting = _waiting_bytes(registry)
         async with asyncio.timeout(2):
@@ -208,7 +208,7 @@ async def test_a_subscriber_that_never_reads_is_dropped(
     monkeypatch.setattr("link_registry.feed.SEND_SECONDS_MAX", 0.05)
     async with registry.listen():
         assert _connections(registry) == 1
-        await registry.store._change(_many(9_000))
+        await registry.store.change(_many(9_000))
         await until(lambda: not _connections(registry))
 
 
@@ -248,7 +248,7 @@ async def test_snapshots_at_one_time_are_one(registry: Registry) -> None:
 async def test_one_that_does_not_read_delays_no_other(registry: Registry) -> None:
     """While it hangs with full buffers, a change reaches the others within half a second."""
     async with registry.listen() as _stuck:
-        await registry.store._change(_many(9_000))
+        await registry.store.change(_many(9_000))
         await until(lambda: _waiting_bytes(registry) > 0)
         async with registry.listen() as one, registry.listen() as two:
             for each in (one, two):
@@ -339,7 +339,7 @@ async def test_who_needs_what_is_not_kept_any_more_begins_anew(registry: Registr
     """A hole in what follows ends the stream; what is told never has one."""
     for n in range(3):
         await registry.create(f"/{n}")
-    await registry.store._change(lambda db: db.execute("DELETE FROM change WHERE position = 2"))
+    await registry.store.change(lambda db: db.execute("DELETE FROM change WHERE position = 2"))
     pages = Pages(registry.store, registry.news)
 
     with pytest.raises(UnavailableError, match="not kept"):

@@ -23,7 +23,7 @@ async def _history(folder: Path, *, links: int = 0, machine: str = "local") -> s
         folder / "links.db", os.urandom, News(), checkpoints=True, machine=machine
     ) as store:
         for _ in range(links):
-            await store._change(lambda db: db.execute(ONE_MORE))
+            await store.change(lambda db: db.execute(ONE_MORE))
         await store.fence.look()
         return store.fence.history
 

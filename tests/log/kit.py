@@ -22,17 +22,18 @@ from milepost.batch import Batch, TallyRow, add_tallies, first_chain, parse_tall
 from milepost.client import Client
 from milepost.config import Secret
 from milepost.record import Record
-from milepost.seal import open_records
+from milepost.seal import open_body
 from milepost.sqlite import connect_read_only
 from milepost.stream import store
 from milepost.stream.meter import read_meter
-from milepost.tokens import AGGREGATOR_SCOPES, EDGE_SCOPES, tokens_document
+from milepost.tokens import AGGREGATOR_SCOPES, EDGE_SCOPES, OPERATOR_SCOPES, tokens_document
 from milepost.vocabulary import BatchId, Epoch, StreamId
 from milepost.wire import Life, MeterRow
 
 READY_SECONDS = 20.0
 KEYS_SETTINGS = ("EPOCH", "SALT_GRACE", "EPOCH_KEEP")
 EDGE_TOKEN, READER_TOKEN = "milepost_" + "e" * 64, "milepost_" + "a" * 64
+OPERATOR_TOKEN = "milepost_" + "d" * 64
 
 
 def free_port() -> int:
@@ -140,7 +141,11 @@ def world(folder: Path, *, data: Path | None = None, **settings: str) -> Iterato
     tokens = folder / "tokens.json"
     tokens.write_bytes(
         tokens_document(
-            [("edge", EDGE_SCOPES, EDGE_TOKEN), ("reader", AGGREGATOR_SCOPES, READER_TOKEN)]
+            [
+                ("edge", EDGE_SCOPES, EDGE_TOKEN),
+                ("reader", AGGREGATOR_SCOPES, READER_TOKEN),
+                ("operator", OPERATOR_SCOPES, OPERATOR_TOKEN),
+            ]
         )
     )
     about_keys = {name: settings.pop(name) for name in KEYS_SETTINGS if name in settings}
@@ -343,5 +348,5 @@ async def _open(running: World, batches: Mapping[BatchId, Batch]) -> list[Record
             if epoch not in secrets:
                 told: dict[str, Any] = await client.get(f"/v1/epochs/{epoch}/record-key")
                 secrets[epoch] = bytes.fromhex(told["record_key"])
-            records += open_records(batch.header, batch.records, secrets[epoch])
+            records += open_body(batch.header, batch.records, secrets[epoch]).records
     return records

@@ -15,7 +15,7 @@ import pytest
 from milepost.client import Client
 from milepost.config import Secret
 from milepost.record import Record
-from milepost.seal import open_records
+from milepost.seal import open_body
 from milepost.visitor import visitor_hash
 from milepost.vocabulary import Epoch, Millis, Salt
 from tests.log.combined import aggregator
@@ -128,7 +128,9 @@ async def records_by_epoch(running: World, log: Log) -> dict[Epoch, list[Record]
                 keys[epoch] = await client.get(f"/v1/epochs/{epoch}/record-key")
             assert batch.header.key.hex() == keys[epoch]["key"]
             secret = bytes.fromhex(keys[epoch]["record_key"])
-            found.setdefault(epoch, []).extend(open_records(batch.header, batch.records, secret))
+            found.setdefault(epoch, []).extend(
+                open_body(batch.header, batch.records, secret).records
+            )
     return found
 
 
