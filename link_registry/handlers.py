@@ -13,7 +13,7 @@ from link_registry.entries import (
     new_entry,
     revised,
 )
-from link_registry.explaining import read_visit
+from link_registry.explaining import read_address, read_visit
 from link_registry.listing.question import question_of
 from link_registry.listing.store import Listing, place_in
 from link_registry.paging import cursor_of, limit_of, place_of
@@ -21,8 +21,10 @@ from link_registry.policy import Policy
 from link_registry.slugs import slugs
 from link_registry.store import LinkStore
 from milepost.clock import Clock, Entropy
+from milepost.errors import NotFoundError
 from milepost.etags import etag_of, wanted
 from milepost.http import Handler, json_body, json_response, principal_of
+from milepost.links import is_reserved
 from milepost.targeting.choosing import explain
 
 CREATED, NO_CONTENT = 201, 204
@@ -44,6 +46,7 @@ class Links:
         return {
             "create_link": self.create,
             "list_links": self.read_page,
+            "find_link": self.find,
             "read_link": self.read,
             "explain_link": self.explain,
             "change_link": self.revise,
@@ -86,6 +89,16 @@ class Links:
     async def read(self, request: web.Request) -> web.Response:
         """Answer with one link."""
         return _shown(await self._store.get(request.match_info["id"]))
+
+    async def find(self, request: web.Request) -> web.Response:
+        """Answer with the link that a visit would find."""
+        host, path = read_address(request.query)
+        own = path == "/" or is_reserved(path)  # the edge answers there by itself
+        entry = None if own else await self._listing.answering(host, path)
+        if entry is None:
+            msg = "no link answers there"
+            raise NotFoundError(msg)
+        return _shown(entry)
 
     async def explain(self, request: web.Request) -> web.Response:
         """Tell what becomes of a visit that might come, and why."""
