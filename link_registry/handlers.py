@@ -1,10 +1,11 @@
 """The calls that read and change links."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
+from link_registry.drawing import drawn
 from link_registry.entries import (
     ID_CHARS,
     Entry,
@@ -63,18 +64,14 @@ class Links:
             await self._store.create(entry, who)
         else:
             first = self._new(fields | {"path": "/any"})  # refuses the other fields, if need be
-            entry = await self._store.create_free(self._drawn(fields, first), who)
+            entries = drawn(fields, slugs(self._entropy), first.link.id, first.created_ms)
+            entry = await self._store.create_free(entries, who)
         return _shown(entry, status=CREATED)
 
     def _new(self, fields: dict[str, Any]) -> Entry:
         entry = new_entry(fields, link_id_from(self._entropy(ID_CHARS)), self._clock.now())
         self._policy.refuse(entry.link)
         return entry
-
-    def _drawn(self, fields: dict[str, Any], first: Entry) -> Iterator[Entry]:
-        """Yield the link under one path after another."""
-        for slug in slugs(self._entropy):
-            yield new_entry(fields | {"path": f"/{slug}"}, first.link.id, first.created_ms)
 
     async def read_page(self, request: web.Request) -> web.Response:
         """Answer with one page of links, and the cursor of the next."""

@@ -16,7 +16,8 @@ CONFLICT = 409
 STATUSES = (items.CREATED, items.UPDATED, items.UNCHANGED, items.DELETED, items.FAILED)
 ITEM_MEANING = (
     f"an object with `action` ({', '.join(items.ACTIONS)}; {items.UPSERT} unless it says "
-    "otherwise), `id` (or the host and path in `link`) and `link`, as in NewLink and ChangedLink"
+    "otherwise), `id` (or the host and path in `link`), `version` (that has to be there; none for "
+    f"{items.CREATE}) and `link`, as in NewLink and ChangedLink"
 )
 ITEMS: Schema = {
     "type": "array",
@@ -30,6 +31,8 @@ RESULT = object_of(
         "status": {"type": "string", "enum": list(STATUSES)},
         "id": TEXT,
         "version": INTEGER,
+        "path": {**TEXT, "description": "that was drawn"},
+        "problem": {**INTEGER, "description": "the status that a single call would have"},
         "code": TEXT,
         "detail": TEXT,
         "field": TEXT,

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 import orjson
 from aiohttp import web
 
-from link_registry.bulk.items import Asked, all_done, asked_from, failures
+from link_registry.bulk.items import Asked, Chance, all_done, asked_from, failures
 from link_registry.bulk.store import Call, Changing, Done, call_once
 from link_registry.entries import ID_CHARS, link_id_from
 from link_registry.metrics import BULK_ITEMS
 from link_registry.policy import Policy
+from link_registry.slugs import slugs
 from link_registry.store import LinkStore
 from milepost.clock import Clock, Entropy
 from milepost.errors import (
@@ -43,9 +44,12 @@ class Bulk:
     def __init__(self, store: LinkStore, clock: Clock, entropy: Entropy, policy: Policy) -> None:
         self._store = store
         self._clock = clock
-        self._entropy = entropy
         self._policy = policy
         self._calls = 0
+        self._chance = Chance(
+            lambda: link_id_from(entropy(ID_CHARS)),
+            lambda: slugs(entropy),
+        )
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return who answers which call of `link_registry.bulk.api`."""
@@ -77,7 +81,7 @@ class Bulk:
         except orjson.JSONDecodeError as error:
             msg = f"the body is not JSON: {error}"
             raise RejectedError(msg) from error
-        results = all_done(asked, links, now, lambda: link_id_from(self._entropy(ID_CHARS)))
+        results = all_done(asked, links, now, self._chance)
         failed = failures(results)
         if failed and asked.atomic:
             detail = f"items[{failed[0]}]: {results[failed[0]]['detail']}; nothing was changed"

@@ -8,6 +8,7 @@ from link_registry.changing.store import (
     add_link,
     link_at,
     link_with_id,
+    path_in_use,
     remove_link,
     replace_link,
 )
@@ -15,6 +16,7 @@ from link_registry.entries import Entry
 from link_registry.policy import Policy
 from link_registry.store import LinkStore
 from milepost.errors import ConflictError, UnavailableError
+from milepost.links import Link
 from milepost.sqlite import Connection, IntegrityError
 from milepost.vocabulary import Millis
 
@@ -75,6 +77,10 @@ class Changing:
     def by_place(self, host: str, path: str) -> Entry | None:
         """Return the link of that host and path."""
         return link_at(self._db, host, path)
+
+    def path_in_use(self, link: Link) -> bool:
+        """Tell whether somebody uses its path where it would be seen."""
+        return path_in_use(self._db, link)
 
     def create(self, entry: Entry) -> None:
         """Add a link, or refuse because of where it is or leads."""
