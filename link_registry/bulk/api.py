@@ -7,9 +7,9 @@ Rules of this file:
 """
 
 from link_registry.bulk import items
-from link_registry.bulk.handlers import KEY_HEADER, KEY_PATTERN
+from link_registry.once.keys import KEY
 from link_registry.schemas import INTEGER, TEXT
-from milepost.openapi import HEADER, Answer, Call, Parameter, Schema, object_of, ref, whole
+from milepost.openapi import Answer, Call, Schema, object_of, ref
 from milepost.tokens import LINKS_WRITE
 
 CONFLICT = 409
@@ -53,13 +53,6 @@ DONE = object_of(
     {"applied": {"type": "boolean"}, "results": {"type": "array", "items": ref("BulkResult")}}
 )
 BULK_SCHEMAS = {"Bulk": BULK, "BulkResult": RESULT}
-KEY = Parameter(
-    name=KEY_HEADER,
-    meaning="remembered for a day: the same call under it happens once",
-    where=HEADER,
-    schema={"type": "string", "pattern": whole(KEY_PATTERN)},
-)
-
 BULK_CALL = Call(
     name="change_many_links",
     method="POST",

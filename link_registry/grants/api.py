@@ -5,6 +5,7 @@ Rules of this file:
 """
 
 from link_registry.grants import rules
+from link_registry.once.keys import KEY
 from link_registry.schemas import (
     CURSOR,
     DESTINATION,
@@ -89,6 +90,7 @@ GRANT_CALLS = (
         path="/v1/grants",
         meaning="Give an owner a link for some minutes.",
         scope=GRANTS_WRITE,
+        parameters=(KEY,),
         body=ref("NewGrant"),
         answer=Answer(status=CREATED, meaning="the grant", schema=ONE_GRANT),
         problems=(NOT_FOUND, CONFLICT),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from link_registry.entries import ID_CHARS, link_id_from
@@ -16,6 +17,8 @@ from link_registry.grants.rules import (
     wish_of,
 )
 from link_registry.grants.store import Draw, GrantStore
+from link_registry.once.keys import digest_of, key_of
+from link_registry.once.store import Call
 from link_registry.paging import cursor_of, limit_of, place_of
 from link_registry.policy import Policy
 from link_registry.slugs import slugs
@@ -25,11 +28,13 @@ from milepost.fields import shape_of
 from milepost.http import Handler, json_body, json_response, principal_of
 from milepost.logs import get_log
 from milepost.tokens import LINKS_WRITE
-from milepost.vocabulary import GrantId
+from milepost.vocabulary import GrantId, Millis
 
 log = get_log(__name__)
 
 CREATED = 201
+CREATE = "create_grant"
+KEPT_MAX = 2_000  # calls that are remembered
 PAGE_MAX = 200  # a grant may be as large as a hundred links
 
 
@@ -48,7 +53,7 @@ class Grants:
     def handlers(self) -> Mapping[str, Handler]:
         """Return who answers which call of `link_registry.grants.api`."""
         return {
-            "create_grant": self.create,
+            CREATE: self.create,
             "list_grants": self.read_page,
             "read_grant": self.read,
             "extend_grant": self.extend,
@@ -59,16 +64,27 @@ class Grants:
     async def create(self, request: web.Request) -> web.Response:
         """Make a grant with its link."""
         wish, caller = wish_of(await json_body(request)), principal_of(request)
+        call = Call(
+            name=CREATE,
+            who=caller.name,
+            key=key_of(request.headers),
+            digest=digest_of(await request.read()),
+            now=self._clock.now(),
+            kept_max=KEPT_MAX,
+        )
         if wish.cleanup_ids and not self._cleans:
             accepted = "none: nobody would clean up, as the registry has no MILEPOST_CLEANUP_URL"
             raise FieldError(field="cleanup_ids", accepted=accepted, got="some")
         if not wish.makes_link:
             caller.require(LINKS_WRITE)  # it changes a link of somebody's
-        grant = await self._store.create(
-            wish, self._draw(), self._clock.now(), caller.name, check=self._policy.refuse
+        made = await self._store.create(
+            *(wish, self._draw(), call, lambda grant: _told(grant, call.now)),
+            check=self._policy.refuse,
         )
-        log.info("grant.made", grant=grant.id, link=grant.link, cleanups=len(grant.cleanups))
-        return self._shown(grant, status=CREATED)
+        if made.grant is not None:
+            ids = {"grant": made.grant.id, "link": made.grant.link}
+            log.info("grant.made", **ids, cleanups=len(made.grant.cleanups))
+        return _answer(made.answer, status=CREATED)
 
     async def read_page(self, request: web.Request) -> web.Response:
         """Answer with one page of grants, and the cursor of the next."""
@@ -115,8 +131,16 @@ class Grants:
             slugs(self._entropy),
         )
 
-    def _shown(self, grant: Grant, *, status: int = 200) -> web.Response:
-        return json_response({"grant": grant.to_json(self._clock.now())}, status=status)
+    def _shown(self, grant: Grant) -> web.Response:
+        return _answer(_told(grant, self._clock.now()))
+
+
+def _told(grant: Grant, now: Millis) -> bytes:
+    return orjson.dumps({"grant": grant.to_json(now)})
+
+
+def _answer(body: bytes, *, status: int = 200) -> web.Response:
+    return json_response(orjson.Fragment(body), status=status)
 
 
 def _active(query: Mapping[str, str]) -> bool | None:

@@ -9,9 +9,6 @@ What holds after each step:
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
-
-import orjson
 
 from link_registry.changing.store import (
     add_link,
@@ -22,13 +19,12 @@ from link_registry.changing.store import (
     replace_link,
 )
 from link_registry.entries import Entry, new_entry
+from link_registry.grants.rows import grant_of, row_of
 from link_registry.grants.rules import (
     BY_SCHEDULE,
     MINUTE_MS,
     RETRY_MS,
-    Cleanup,
     Grant,
-    Place,
     Wish,
     ended,
     extended,
@@ -40,13 +36,15 @@ from link_registry.grants.rules import (
     released_link,
 )
 from link_registry.grants.turns import Due
+from link_registry.once.store import Call, Done, once
 from link_registry.store import LinkStore
 from milepost.errors import ConflictError, NotFoundError, UnavailableError
 from milepost.links import Link
-from milepost.sqlite import Connection, IntegrityError
+from milepost.sqlite import Connection
 from milepost.vocabulary import GrantId, LinkId, Millis
 
 Check = Callable[[Link], None]
+Tell = Callable[[Grant], bytes]
 
 SHOWN = """
     SELECT g.id, g.owner, g.exclusive, g.link, g.made, g.link_expires_ms, g.metadata,
@@ -141,6 +139,14 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """The answer to a call for a grant."""
+
+    answer: bytes
+    grant: Grant | None  # None: it was made when the call came before
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How many grants and cleanups there are."""
 
@@ -157,32 +163,19 @@ class GrantStore:
         self._links = links
         self._readers = links.readers
 
-    async def create(self, wish: Wish, draw: Draw, now: Millis, who: str, *, check: Check) -> Grant:
-        """Make a grant with its link, or refuse; *check* refuses a link that is made."""
+    async def create(self, wish: Wish, draw: Draw, call: Call, told: Tell, *, check: Check) -> Made:
+        """Make a grant with its link, or refuse; *check* refuses a link that is made.
 
-        def work(db: Connection) -> Grant:
-            if wish.exclusive:
-                holder = _holder(db, EXCLUSIVE_OF, wish.owner, now)
-                refuse_held(holder, f"owner: {wish.owner}")
-            if wish.makes_link:
-                entry = _new_link(db, wish, draw, now, check)
-                grant = new_grant(wish, draw.grant, entry, now, who)
-                add_link(db, entry, who)
-            else:
-                before = _named_link(db, wish, now)
-                grant = new_grant(wish, draw.grant, before, now, who)
-                entry = granted_link(before, grant, now)
-                _change_link(db, before, entry, who)
-            db.execute(INSERT, _row(grant))
-            ids = [each.id for each in grant.cleanups]
-            db.executemany(INSERT_CLEANUP, [(grant.id, each, n) for n, each in enumerate(ids)])
-            return grant
+        When *call* was made before, nothing happens, and its answer is what was *told* then.
+        """
+        made: list[Grant] = []
 
-        try:
-            return await self._links.change(work)
-        except IntegrityError as error:  # nothing else was free to be wrong
-            msg = "an id drawn for the grant is in use; ask again"
-            raise UnavailableError(msg) from error
+        def work(db: Connection) -> Done:
+            made[:] = [_make(db, wish, draw, call, check)]
+            return Done(told(made[0]), keep=True)
+
+        done = await once(self._links, call, work)
+        return Made(done.answer, made[0] if made else None)
 
     async def extend(self, grant_id: str, minutes: int, now: Millis, who: str) -> Grant:
         """Put the end of a grant off, and that of its link."""
@@ -259,7 +252,7 @@ class GrantStore:
         row = await self._readers.row(BY_ID, (grant_id,))
         if row is None:
             raise _unknown(grant_id)
-        return _grant(row)
+        return grant_of(row)
 
     async def page(
         self, *, after: str, limit: int, owner: str | None, active: bool | None, now: Millis
@@ -267,12 +260,32 @@ class GrantStore:
         """Return the grants that follow *after* in the order of their ids."""
         values = {"after": after, "limit": limit, "owner": owner, "active": active, "now": now}
         async with self._readers.snapshot() as db:
-            return [_grant(row) for row in await db.execute_fetchall(PAGE, values)]
+            return [grant_of(row) for row in await db.execute_fetchall(PAGE, values)]
 
     async def counts(self) -> Counts:
         """Return how many there are."""
         [row] = await self._readers.rows(COUNTS)
         return Counts(*row)
+
+
+def _make(db: Connection, wish: Wish, draw: Draw, call: Call, check: Check) -> Grant:
+    now, who = call.now, call.who
+    if wish.exclusive:
+        holder = _holder(db, EXCLUSIVE_OF, wish.owner, now)
+        refuse_held(holder, f"owner: {wish.owner}")
+    if wish.makes_link:
+        entry = _new_link(db, wish, draw, now, check)
+        grant = new_grant(wish, draw.grant, entry, now, who)
+        add_link(db, entry, who)
+    else:
+        before = _named_link(db, wish, now)
+        grant = new_grant(wish, draw.grant, before, now, who)
+        entry = granted_link(before, grant, now)
+        _change_link(db, before, entry, who)
+    db.execute(INSERT, row_of(grant))
+    ids = [each.id for each in grant.cleanups]
+    db.executemany(INSERT_CLEANUP, [(grant.id, each, n) for n, each in enumerate(ids)])
+    return grant
 
 
 def _holder(db: Connection, question: str, of: str, now: Millis) -> str | None:
@@ -357,38 +370,8 @@ def _required(db: Connection, grant_id: str) -> Grant:
     row = db.execute(BY_ID, (grant_id,)).fetchone()
     if row is None:
         raise _unknown(grant_id)
-    return _grant(row)
+    return grant_of(row)
 
 
 def _unknown(grant_id: str) -> NotFoundError:
     return NotFoundError(f"no grant has the id {grant_id[:40]!r}; one that is cleaned up has gone")
-
-
-def _row(grant: Grant) -> tuple[str | int | None, ...]:
-    link = (grant.link, int(grant.made), grant.link_expires_ms)
-    moments = (grant.created_ms, grant.ends_ms, grant.ended_ms)
-    metadata = orjson.dumps(grant.metadata).decode()
-    return (grant.id, grant.owner, int(grant.exclusive), *link, metadata, *moments, grant.who)
-
-
-def _grant(row: Any) -> Grant:
-    grant_id, owner, exclusive, link, made, link_expires_ms, metadata = row[:7]
-    created_ms, ends_ms, ended_ms, who, host, path, destination, cleanups = row[7:]
-    return Grant(
-        id=GrantId(grant_id),
-        owner=owner,
-        exclusive=bool(exclusive),
-        link=LinkId(link),
-        made=bool(made),
-        link_expires_ms=link_expires_ms,
-        metadata=orjson.loads(metadata),
-        created_ms=created_ms,
-        ends_ms=ends_ms,
-        ended_ms=ended_ms,
-        who=who,
-        place=None if path is None else Place(host, path, destination),
-        cleanups=tuple(
-            Cleanup(id=name, due_ms=due, done_ms=done, failures=failures, reason=reason)
-            for name, due, done, failures, reason in orjson.loads(cleanups)
-        ),
-    )

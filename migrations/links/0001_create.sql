@@ -88,12 +88,13 @@ CREATE TABLE cleanup (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX cleanup_due ON cleanup (due_ms) WHERE due_ms IS NOT NULL;
 
-CREATE TABLE call (             -- a bulk call that named a key, for a day
+CREATE TABLE call (             -- a call that named a key, for a day
     number INTEGER PRIMARY KEY AUTOINCREMENT,
+    name   TEXT    NOT NULL,    -- as in the table of calls
     who    TEXT    NOT NULL,    -- name of the token that made it
     key    TEXT    NOT NULL,
     digest BLOB    NOT NULL,    -- of its body
     answer BLOB    NOT NULL,    -- compressed
     at_ms  INTEGER NOT NULL,
-    UNIQUE (who, key)
+    UNIQUE (name, who, key)
 ) STRICT;

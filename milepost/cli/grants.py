@@ -108,6 +108,7 @@ def grants() -> None:
 @click.option(
     "--cleanup", "cleanup_ids", multiple=True, metavar="ID", help="Deleted at the end; repeatable."
 )
+@click.option("--key", help="The same command with the same KEY makes one grant, for a day.")
 @click.option("--metadata", metavar="JSON", help="A JSON object to keep with it, or @FILE.")
 @json_option
 @fleet_option
@@ -121,6 +122,7 @@ def create(
     link_id: str | None,
     cleanup_ids: tuple[str, ...],
     metadata: str | None,
+    key: str | None,
     as_json: bool,
     **fields: Any,
 ) -> None:
@@ -130,7 +132,8 @@ def create(
     body |= {"owner": owner, "duration_minutes": minutes, "cleanup_ids": list(cleanup_ids)}
 
     async def question(client: Client) -> Any:
-        return await client.post("/v1/grants", body)
+        headers = {"Idempotency-Key": key} if key else {}
+        return await client.call("POST", "/v1/grants", body=body, headers=headers)
 
     place, answer = _ask(here, question)
     grant = answer["grant"]

@@ -124,3 +124,13 @@ async def test_a_refusal_is_one_sentence(run: Run, answers: Answers) -> None:
 
     assert done.exit_code == 2
     assert done.stderr == "milepost: said so\n"
+
+
+async def test_a_key_goes_with_the_call(run: Run, answers: Answers) -> None:
+    """So that a command whose answer was lost can be given again."""
+    answers.told["POST /v1/grants"] = {"grant": GRANT}
+    create = ("grants", "create", "ada", "--slug", "lab", "--minutes", "1")
+    await run(*create)
+    await run(*create, "--key", "job-7")
+
+    assert answers.keys == ["job-7"]

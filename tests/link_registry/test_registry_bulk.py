@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
+from link_registry.bulk.handlers import KEPT_MAX
 from link_registry.bulk.items import ITEMS_MAX
-from link_registry.bulk.store import CALLS_MAX, KEEP_MS
+from link_registry.once.store import KEEP_MS
 from link_registry.own_hosts import OwnHosts
 from link_registry.policy import Policy
 from link_registry.slugs import LENGTH_MIN
@@ -151,11 +152,11 @@ async def test_a_key_is_forgotten_after_a_day(registry: Registry) -> None:
 @pytest.mark.slow
 async def test_so_many_keys_are_remembered(registry: Registry) -> None:
     """And no more, whoever sends them."""
-    for n in range(CALLS_MAX + 3):
+    for n in range(KEPT_MAX + 3):
         await _bulk(registry, [{"link": a_link("/a")}], key=f"k{n}")
     [(count,)] = await registry.store._readers.rows("SELECT count(*) FROM call")
 
-    assert count == CALLS_MAX
+    assert count == KEPT_MAX
 
 
 async def test_bulk_is_no_id(registry: Registry) -> None:
