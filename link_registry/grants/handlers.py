@@ -6,9 +6,10 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from link_registry import metrics
 from link_registry.entries import ID_CHARS, link_id_from
+from link_registry.grants.abandoning.store import AbandonStore
 from link_registry.grants.rules import (
-    ACTIVE,
     STATES,
     Grant,
     minutes_of,
@@ -22,6 +23,7 @@ from link_registry.once.store import Call
 from link_registry.paging import cursor_of, limit_of, place_of
 from link_registry.policy import Policy
 from link_registry.slugs import slugs
+from link_registry.store import LinkStore
 from milepost.clock import Clock, Entropy
 from milepost.errors import FieldError
 from milepost.fields import shape_of
@@ -42,9 +44,10 @@ class Grants:
     """The grants as a resource."""
 
     def __init__(
-        self, store: GrantStore, clock: Clock, entropy: Entropy, policy: Policy, *, cleans: bool
+        self, links: LinkStore, clock: Clock, entropy: Entropy, policy: Policy, *, cleans: bool
     ) -> None:
-        self._store = store
+        self._store = GrantStore(links)
+        self._abandoned = AbandonStore(links)
         self._clock = clock
         self._entropy = entropy
         self._policy = policy
@@ -59,6 +62,7 @@ class Grants:
             "extend_grant": self.extend,
             "end_grant": self.end,
             "delete_grant": self.end,
+            "abandon_grant": self.abandon,
         }
 
     async def create(self, request: web.Request) -> web.Response:
@@ -90,14 +94,14 @@ class Grants:
         """Answer with one page of grants, and the cursor of the next."""
         query, now = request.query, self._clock.now()
         owner = owner_of(query["owner"]) if "owner" in query else None
-        active, limit = _active(query), min(limit_of(query), PAGE_MAX)
-        asked = f"grants {active} {owner or ''}"
+        state, limit = _state(query), min(limit_of(query), PAGE_MAX)
+        asked = f"grants {state} {owner or ''}"
         place = place_of(query, asked, (str,))
         found = await self._store.page(
             after=str(place[0]) if place else "",
             limit=limit + 1,
             owner=owner,
-            active=active,
+            state=state,
             now=now,
         )
         shown = found[:limit]
@@ -123,6 +127,16 @@ class Grants:
         log.info("grant.ended", grant=grant.id, cleanups=len(grant.cleanups))
         return self._shown(grant)
 
+    async def abandon(self, request: web.Request) -> web.Response:
+        """Give up cleaning up after a grant."""
+        who, now = principal_of(request).name, self._clock.now()
+        grant, is_news = await self._abandoned.abandon(request.match_info["id"], now, who)
+        if is_news:
+            left = sum(each.done_ms is None for each in grant.cleanups)
+            metrics.CLEANUPS_ABANDONED.inc(left)
+            log.warning("grant.abandoned", grant=grant.id, cleanups=left, who=who)
+        return self._shown(grant)
+
     def _draw(self) -> Draw:
         """Have chance choose whatever the caller does not."""
         return Draw(
@@ -143,12 +157,10 @@ def _answer(body: bytes, *, status: int = 200) -> web.Response:
     return json_response(orjson.Fragment(body), status=status)
 
 
-def _active(query: Mapping[str, str]) -> bool | None:
+def _state(query: Mapping[str, str]) -> str | None:
     state = query.get("state")
-    if state is None:
-        return None
-    if state in STATES:
-        return state == ACTIVE
+    if state is None or state in STATES:
+        return state
     raise FieldError(field="state", accepted=f"one of {', '.join(STATES)}", got=shape_of(state))
 
 

@@ -17,13 +17,16 @@ def row_of(grant: Grant) -> tuple[str | int | None, ...]:
     link = (grant.link, int(grant.made), grant.link_expires_ms)
     moments = (grant.created_ms, grant.ends_ms, grant.ended_ms)
     metadata = orjson.dumps(grant.metadata).decode()
-    return (grant.id, grant.owner, int(grant.exclusive), *link, metadata, *moments, grant.who)
+    abandoned = (grant.abandoned_ms, grant.abandoned_by)
+    kept = (grant.id, grant.owner, int(grant.exclusive))
+    return (*kept, *link, metadata, *moments, grant.who, *abandoned)
 
 
 def grant_of(row: Any) -> Grant:
     """Return a row with its link and its cleanups as a grant."""
     grant_id, owner, exclusive, link, made, link_expires_ms, metadata = row[:7]
-    created_ms, ends_ms, ended_ms, who, host, path, destination, cleanups = row[7:]
+    created_ms, ends_ms, ended_ms, who, abandoned_ms, abandoned_by = row[7:13]
+    host, path, destination, cleanups = row[13:]
     return Grant(
         id=GrantId(grant_id),
         owner=owner,
@@ -36,6 +39,8 @@ def grant_of(row: Any) -> Grant:
         ends_ms=ends_ms,
         ended_ms=ended_ms,
         who=who,
+        abandoned_ms=abandoned_ms,
+        abandoned_by=abandoned_by,
         place=None if path is None else Place(host, path, destination),
         cleanups=tuple(
             Cleanup(id=name, due_ms=due, done_ms=done, failures=failures, reason=reason)

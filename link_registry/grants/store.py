@@ -4,7 +4,8 @@ What holds after each step:
 1. made: the grant, all that it will have cleaned up, and its link, which knows the end;
 2. ended: the link is withdrawn, and every cleanup is due; nobody has been called yet;
 3. a cleanup done or failed: that it was; a failed one is due again later;
-4. the last one done: the grant has gone.
+4. the last one done: the grant has gone;
+5. abandoned: nothing is due any more, and what was not done stays listed for a while.
 """
 
 from collections.abc import Callable, Iterable
@@ -48,7 +49,8 @@ Tell = Callable[[Grant], bytes]
 
 SHOWN = """
     SELECT g.id, g.owner, g.exclusive, g.link, g.made, g.link_expires_ms, g.metadata,
-           g.created_ms, g.ends_ms, g.ended_ms, g.who, link.host, link.path, link.destination,
+           g.created_ms, g.ends_ms, g.ended_ms, g.who, g.abandoned_ms, g.abandoned_by,
+           link.host, link.path, link.destination,
            (SELECT json_group_array(json_array(c.id, c.due_ms, c.done_ms, c.failures, c.reason)
                                     ORDER BY c.place)
               FROM cleanup AS c WHERE c.link_grant = g.id)
@@ -57,17 +59,23 @@ SHOWN = """
 
 BY_ID = f"{SHOWN} WHERE g.id = ?"
 
+STATE = """
+    CASE WHEN g.abandoned_ms IS NOT NULL THEN 'abandoned'
+         WHEN g.ended_ms IS NULL AND g.ends_ms > :now THEN 'active' ELSE 'cleaning' END
+"""
+
+# Those that are abandoned have gone: who wants to see them asks for them.
 PAGE = f"""
     {SHOWN}
      WHERE g.id > :after AND (:owner IS NULL OR g.owner = :owner)
-       AND (:active IS NULL OR (g.ended_ms IS NULL AND g.ends_ms > :now) = :active)
+       AND iif(:state IS NULL, g.abandoned_ms IS NULL, {STATE} = :state)
      ORDER BY g.id LIMIT :limit
 """
 
 INSERT = """
     INSERT INTO link_grant (id, owner, exclusive, link, made, link_expires_ms, metadata,
-                            created_ms, ends_ms, ended_ms, who)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                            created_ms, ends_ms, ended_ms, who, abandoned_ms, abandoned_by)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 INSERT_CLEANUP = "INSERT INTO cleanup (link_grant, id, place) VALUES (?, ?, ?)"
@@ -123,7 +131,8 @@ FORGET = "DELETE FROM link_grant WHERE id = ?"
 
 COUNTS = """
     SELECT (SELECT count(*) FROM link_grant WHERE ended_ms IS NULL),
-           (SELECT count(*) FROM link_grant WHERE ended_ms IS NOT NULL),
+           (SELECT count(*) FROM link_grant WHERE ended_ms IS NOT NULL AND abandoned_ms IS NULL),
+           (SELECT count(*) FROM link_grant WHERE abandoned_ms IS NOT NULL),
            (SELECT count(*) FROM cleanup WHERE due_ms IS NOT NULL),
            (SELECT count(*) FROM cleanup WHERE due_ms IS NOT NULL AND failures > 0)
 """
@@ -152,6 +161,7 @@ class Counts:
 
     active: int
     cleaning: int
+    abandoned: int
     waiting: int
     failing: int
 
@@ -181,7 +191,7 @@ class GrantStore:
         """Put the end of a grant off, and that of its link."""
 
         def work(db: Connection) -> Grant:
-            grant = extended(_required(db, grant_id), minutes, now)
+            grant = extended(grant_with_id(db, grant_id), minutes, now)
             db.execute(EXTEND, (grant.ends_ms, grant.id))
             before = link_with_id(db, grant.link)
             if before is not None:
@@ -194,7 +204,7 @@ class GrantStore:
         """End a grant; one that has ended already stays as it is."""
 
         def work(db: Connection) -> Grant:
-            grant = _required(db, grant_id)
+            grant = grant_with_id(db, grant_id)
             return grant if grant.ended_ms is not None else _end(db, grant, now, who)
 
         return await self._links.change(work)
@@ -206,7 +216,7 @@ class GrantStore:
 
         def work(db: Connection) -> list[Grant]:
             rows = db.execute(EXPIRED, (now, limit)).fetchall()
-            return [_end(db, _required(db, row[0]), now, BY_SCHEDULE) for row in rows]
+            return [_end(db, grant_with_id(db, row[0]), now, BY_SCHEDULE) for row in rows]
 
         return await self._links.change(work)
 
@@ -255,10 +265,10 @@ class GrantStore:
         return grant_of(row)
 
     async def page(
-        self, *, after: str, limit: int, owner: str | None, active: bool | None, now: Millis
+        self, *, after: str, limit: int, owner: str | None, state: str | None, now: Millis
     ) -> list[Grant]:
         """Return the grants that follow *after* in the order of their ids."""
-        values = {"after": after, "limit": limit, "owner": owner, "active": active, "now": now}
+        values = {"after": after, "limit": limit, "owner": owner, "state": state, "now": now}
         async with self._readers.snapshot() as db:
             return [grant_of(row) for row in await db.execute_fetchall(PAGE, values)]
 
@@ -293,7 +303,7 @@ def _holder(db: Connection, question: str, of: str, now: Millis) -> str | None:
     row = db.execute(question, (of,)).fetchone()
     if row is None:
         return None
-    grant = _required(db, row[0])
+    grant = grant_with_id(db, row[0])
     if now < grant.ends_ms:
         return grant.id
     _end(db, grant, now, BY_SCHEDULE)
@@ -366,7 +376,8 @@ def _forget_if_clean(db: Connection, grant_id: str) -> bool:
     return bool(db.execute(FORGET, (grant_id,)).rowcount)
 
 
-def _required(db: Connection, grant_id: str) -> Grant:
+def grant_with_id(db: Connection, grant_id: str) -> Grant:
+    """Return the grant, or say that there is none."""
     row = db.execute(BY_ID, (grant_id,)).fetchone()
     if row is None:
         raise _unknown(grant_id)
