@@ -174,6 +174,12 @@ CREATE TABLE link (
 
 CREATE INDEX link_path ON link (path);
 CREATE INDEX link_leads_to ON link (leads_to);
+CREATE TABLE rule_leads_to (    -- the same of a link's rules; a link without rules has no row
+    leads_to TEXT NOT NULL,
+    link     TEXT NOT NULL,
+    PRIMARY KEY (leads_to, link)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX rule_leads_to_link ON rule_leads_to (link);
 CREATE INDEX link_created ON link (created_ms);
 CREATE INDEX link_limited ON link (id) WHERE click_limit IS NOT NULL AND enabled = 1;
 
