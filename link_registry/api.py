@@ -121,6 +121,12 @@ IF_MATCH = Parameter(
     where=HEADER,
     schema={"type": "string", "pattern": whole(IF_MATCH_PATTERN)},
 )
+LAST_EVENT_ID = Parameter(
+    name="Last-Event-ID",
+    meaning="the id of the last event that was applied; without it, a snapshot comes first",
+    where=HEADER,
+    schema=TEXT,
+)
 FILTERS = (
     _filter("host", "of this host; * for those of every host", links.HOST_PATTERN, 260),
     _filter("path_prefix", "whose path begins so", ask.PREFIX_PATTERN, links.PATH_CHARS_MAX),
@@ -262,6 +268,7 @@ OTHER_CALLS = (
         path="/sync/stream",
         meaning="Follow every change of a link, for as long as one listens.",
         scope=FEED,
+        parameters=(LAST_EVENT_ID,),
         answer=Answer(meaning="server-sent events", media="text/event-stream", schema=TEXT),
         told_only=True,
     ),
