@@ -31,9 +31,19 @@ CHECKS = (
     "ignored_auth",
 )
 
+# A change that is wrong and of an older version as well may be told the latter (412): it has to
+# be made anew either way.
+CONFIG = """
+[checks]
+negative_data_rejection.expected-statuses = [
+    400, 401, 403, 404, 405, 406, 409, 412, 413, 415, 422, 428, 429, "5xx"
+]
+"""
+
 
 async def _schemathesis(registry: Registry, folder: Path, *options: str) -> tuple[int, str]:
     """Have calls made out of the document, good and bad ones; return the verdict."""
+    await asyncio.to_thread((folder / "schemathesis.toml").write_text, CONFIG)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{registry.url}/openapi.json"),
         *("--header", f"Authorization: Bearer {OPERATOR}", "--checks", ",".join(CHECKS)),
