@@ -44,7 +44,7 @@ from milepost.openapi import (
 )
 from milepost.tokens import FEED, LINKS_READ, LINKS_WRITE
 
-CONFLICT, STALE, CREATED, NO_CONTENT = 409, 412, 201, 204
+NOT_FOUND, CONFLICT, STALE, CREATED, NO_CONTENT = 404, 409, 412, 201, 204
 HEADER_TEXT: Schema = {"type": "string", "maxLength": visit.HEADER_CHARS_MAX}
 SETTABLE: dict[str, Schema] = {
     "host": HOST,
@@ -121,6 +121,12 @@ IF_MATCH = Parameter(
     where=HEADER,
     schema={"type": "string", "pattern": whole(IF_MATCH_PATTERN)},
 )
+LAST_EVENT_ID = Parameter(
+    name="Last-Event-ID",
+    meaning="the id of the last event that was applied; without it, a snapshot comes first",
+    where=HEADER,
+    schema=TEXT,
+)
 FILTERS = (
     _filter("host", "of this host; * for those of every host", links.HOST_PATTERN, 260),
     _filter("path_prefix", "whose path begins so", ask.PREFIX_PATTERN, links.PATH_CHARS_MAX),
@@ -159,6 +165,10 @@ VISIT = (
     Parameter(name="time", meaning="RFC 3339, or milliseconds since 1970; now", schema=TEXT),
     _filter("visitor", "a visitor hash, which draws the variant", visit.VISITOR_PATTERN, 32),
 )
+ADDRESS = (
+    _filter("host", "as the header Host says it", visit.HOST_PATTERN, visit.TARGET_CHARS_MAX),
+    _filter("path", "without the query", visit.PATH_PATTERN, visit.TARGET_CHARS_MAX),
+)
 ONE_LINK = object_of({"link": ref("Link")})
 
 LINK_CALLS = (
@@ -180,6 +190,16 @@ LINK_CALLS = (
         scope=LINKS_READ,
         parameters=(*FILTERS, LIMIT, CURSOR),
         answer=Answer(meaning="a page of links", schema=page_of("links", "Link")),
+    ),
+    Call(
+        name="find_link",
+        method="GET",
+        path="/v1/links/at",
+        meaning="Find the link that answers a visit to a host and path, as the edges do.",
+        scope=LINKS_READ,
+        parameters=ADDRESS,
+        answer=Answer(meaning="the link", schema=ONE_LINK, headers=("ETag",)),
+        problems=(NOT_FOUND,),
     ),
     Call(
         name="read_link",
@@ -248,6 +268,7 @@ OTHER_CALLS = (
         path="/sync/stream",
         meaning="Follow every change of a link, for as long as one listens.",
         scope=FEED,
+        parameters=(LAST_EVENT_ID,),
         answer=Answer(meaning="server-sent events", media="text/event-stream", schema=TEXT),
         told_only=True,
     ),

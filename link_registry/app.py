@@ -8,7 +8,6 @@ from link_registry.counting.handlers import Counts
 from link_registry.counting.store import CountStore
 from link_registry.feed import Feed
 from link_registry.grants.handlers import Grants
-from link_registry.grants.store import GrantStore
 from link_registry.handlers import Links
 from link_registry.news import News
 from link_registry.policy import Policy
@@ -51,7 +50,7 @@ def registry_app(
     links = Links(store, clock, entropy, policy or Policy())
     bulk = Bulk(store, clock, entropy, policy or Policy())
     positions = Positions(store, clock)
-    grants = Grants(GrantStore(store), clock, entropy, policy or Policy(), cleans=cleans)
+    grants = Grants(store, clock, entropy, policy or Policy(), cleans=cleans)
     counts = Counts(CountStore(store), clock)
     handlers = {
         **links.handlers(),

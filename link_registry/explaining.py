@@ -1,4 +1,4 @@
-"""What may be asked of `GET /v1/links/{id}/explain`: parameters in, a visit out.
+"""What may be asked about a visit: parameters in, a visit or its address out.
 
 Rules of this file:
 - Pure.  What is left out of a visit is not known, but for its time, which is given.
@@ -18,13 +18,16 @@ from milepost.visitor import HASH_BYTES
 from milepost.vocabulary import Millis
 
 TARGET_CHARS_MAX, HEADER_CHARS_MAX = 4_096, 1_024
+VISIBLE, PRINTABLE = "visible ASCII", "/ and printable ASCII, without ?"
 
 _PATH = re.compile(r"/[\x21-\x3e\x40-\x7e]*")
+_HOST = re.compile(r"[\x21-\x7e]*")
 _QUERY = re.compile(r"[\x21-\x7e]*")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _VISITOR = re.compile(rf"[0-9a-f]{{{2 * HASH_BYTES}}}")
 PATH_PATTERN, QUERY_PATTERN, COUNTRY_PATTERN = _PATH.pattern, _QUERY.pattern, _COUNTRY.pattern
+HOST_PATTERN = _HOST.pattern
 REGION_PATTERN, VISITOR_PATTERN = _REGION.pattern, _VISITOR.pattern
 
 
@@ -34,6 +37,12 @@ class Asked(NamedTuple):
     path: str
     query: str
     facts: Facts
+
+
+def read_address(given: Mapping[str, str]) -> tuple[str, str]:
+    """Return the host and the path of the visit that *given* describes, or refuse."""
+    host = _fitting(given, "host", _HOST, VISIBLE) or ""
+    return host, _fitting(given, "path", _PATH, PRINTABLE) or "/"
 
 
 def read_visit(link: Link, given: Mapping[str, str], now: Millis) -> Asked:
@@ -54,7 +63,7 @@ def read_visit(link: Link, given: Mapping[str, str], now: Millis) -> Asked:
 
 def _path(link: Link, given: Mapping[str, str]) -> str:
     beginning = link.path[:-1] if link.is_pattern else link.path
-    path = _fitting(given, "path", _PATH, "/ and printable ASCII, without ?") or beginning
+    path = _fitting(given, "path", _PATH, PRINTABLE) or beginning
     if not (path.startswith(beginning) if link.is_pattern else path == beginning):
         accepted = f"one that the link stands for, {link.path}"
         raise FieldError(field="path", accepted=accepted, got="another")

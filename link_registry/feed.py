@@ -23,14 +23,13 @@ from milepost.errors import ServiceError, UnavailableError
 from milepost.links import FeedPlace, feed_place
 from milepost.logs import get_log
 from milepost.sse import HEARTBEAT
-from milepost.vocabulary import Millis, Position
+from milepost.vocabulary import Position
 
 log = get_log(__name__)
 
 SUBSCRIBERS_MAX = 1_000
 HEARTBEAT_SECONDS = 10.0
 SEND_SECONDS_MAX = 30.0  # longest that one page may take to leave
-SET_BACK_MS = 60_000  # at most one new history in so long, whatever subscribers say
 
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -54,7 +53,10 @@ def resumes_at(asked: str, newest: FeedPlace) -> Position | None:
 
 
 def is_ahead(asked: str, newest: FeedPlace) -> bool:
-    """Tell whether *asked* is from the future of this history: it went on differently once."""
+    """Tell whether *asked* is from the future of this history: it went on differently once.
+
+    That is only what a subscriber says, and any that has a token may say it: see `Feed`.
+    """
     place = feed_place(asked)
     return (
         place is not None and place.history == newest.history and place.position > newest.position
@@ -62,7 +64,12 @@ def is_ahead(asked: str, newest: FeedPlace) -> bool:
 
 
 class Feed:
-    """Everybody who follows, and what they share."""
+    """Everybody who follows, and what they share.
+
+    A subscriber that is ahead gets a snapshot.  It shows as well that the database was set
+    back together with its mark, but only of a history that this process has found: so it
+    can end that one, once after a start, and none that was begun since.
+    """
 
     def __init__(self, store: LinkStore, news: News, clock: Clock) -> None:
         self._store = store
@@ -71,7 +78,6 @@ class Feed:
         self._pages = Pages(store, news)
         self._closed = asyncio.Event()
         self._subscribers = 0
-        self._set_back_ms: Millis | None = None
 
     def close(self) -> None:
         """End every subscriber's stream, and take no further one."""
@@ -115,19 +121,12 @@ class Feed:
 
     async def _resumed(self, asked: str) -> FeedPlace | None:
         newest = self._store.place(await self._store.position())
-        if is_ahead(asked, newest):
-            await self._set_back(newest)
+        if is_ahead(asked, newest) and self._store.fence.may_be_set_back(newest.history):
+            # Who was told more may have missed what took its place.
+            await self._store.fence.begin_anew(newest.history, "an edge has been told more")
+            self._news.announce()
         position = resumes_at(asked, newest)
         return None if position is None else FeedPlace(newest.history, position)
-
-    async def _set_back(self, newest: FeedPlace) -> None:
-        """Begin a new history: who was told more may have missed what took its place."""
-        now = self._clock.now()
-        if self._set_back_ms is not None and 0 <= now - self._set_back_ms < SET_BACK_MS:
-            return
-        self._set_back_ms = now
-        await self._store.fence.begin_anew(newest.history, "an edge has been told more")
-        self._news.announce()
 
     async def _send_snapshot(self, subscriber: "Subscriber") -> FeedPlace:
         snapshot = await self._pages.snapshot()

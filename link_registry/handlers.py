@@ -1,10 +1,11 @@
 """The calls that read and change links."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
+from link_registry.drawing import drawn
 from link_registry.entries import (
     ID_CHARS,
     Entry,
@@ -13,7 +14,7 @@ from link_registry.entries import (
     new_entry,
     revised,
 )
-from link_registry.explaining import read_visit
+from link_registry.explaining import read_address, read_visit
 from link_registry.listing.question import question_of
 from link_registry.listing.store import Listing, place_in
 from link_registry.paging import cursor_of, limit_of, place_of
@@ -21,8 +22,10 @@ from link_registry.policy import Policy
 from link_registry.slugs import slugs
 from link_registry.store import LinkStore
 from milepost.clock import Clock, Entropy
+from milepost.errors import NotFoundError
 from milepost.etags import etag_of, wanted
 from milepost.http import Handler, json_body, json_response, principal_of
+from milepost.links import is_reserved
 from milepost.targeting.choosing import explain
 
 CREATED, NO_CONTENT = 201, 204
@@ -44,6 +47,7 @@ class Links:
         return {
             "create_link": self.create,
             "list_links": self.read_page,
+            "find_link": self.find,
             "read_link": self.read,
             "explain_link": self.explain,
             "change_link": self.revise,
@@ -60,18 +64,14 @@ class Links:
             await self._store.create(entry, who)
         else:
             first = self._new(fields | {"path": "/any"})  # refuses the other fields, if need be
-            entry = await self._store.create_free(self._drawn(fields, first), who)
+            entries = drawn(fields, slugs(self._entropy), first.link.id, first.created_ms)
+            entry = await self._store.create_free(entries, who)
         return _shown(entry, status=CREATED)
 
     def _new(self, fields: dict[str, Any]) -> Entry:
         entry = new_entry(fields, link_id_from(self._entropy(ID_CHARS)), self._clock.now())
         self._policy.refuse(entry.link)
         return entry
-
-    def _drawn(self, fields: dict[str, Any], first: Entry) -> Iterator[Entry]:
-        """Yield the link under one path after another."""
-        for slug in slugs(self._entropy):
-            yield new_entry(fields | {"path": f"/{slug}"}, first.link.id, first.created_ms)
 
     async def read_page(self, request: web.Request) -> web.Response:
         """Answer with one page of links, and the cursor of the next."""
@@ -86,6 +86,16 @@ class Links:
     async def read(self, request: web.Request) -> web.Response:
         """Answer with one link."""
         return _shown(await self._store.get(request.match_info["id"]))
+
+    async def find(self, request: web.Request) -> web.Response:
+        """Answer with the link that a visit would find."""
+        host, path = read_address(request.query)
+        own = path == "/" or is_reserved(path)  # the edge answers there by itself
+        entry = None if own else await self._listing.answering(host, path)
+        if entry is None:
+            msg = "no link answers there"
+            raise NotFoundError(msg)
+        return _shown(entry)
 
     async def explain(self, request: web.Request) -> web.Response:
         """Tell what becomes of a visit that might come, and why."""

@@ -12,7 +12,9 @@ LINKS_SPENT = Counter(
     "milepost_registry_links_spent_total",
     "Links disabled because they had reached their click limit",
 )
-GRANTS = Gauge("milepost_registry_grants", "Grants, active or being cleaned up after", ["state"])
+GRANTS = Gauge(
+    "milepost_registry_grants", "Grants, active, being cleaned up after or abandoned", ["state"]
+)
 GRANTS_ENDED = Counter("milepost_registry_grants_ended_total", "Grants ended by the schedule")
 GRANT_ERRORS = Counter(
     "milepost_registry_grant_errors_total", "Times that looking for grants to end failed"
@@ -27,6 +29,10 @@ CLEANUPS_WAITING = Gauge(
 )
 CLEANUPS_FAILING = Gauge(
     "milepost_registry_cleanups_failing", "Cleanup ids of which a run has failed and none succeeded"
+)
+CLEANUPS_ABANDONED = Counter(
+    "milepost_registry_cleanups_abandoned_total",
+    "Cleanup ids that were abandoned by hand: what they name may still be there",
 )
 CUT = Counter(
     "milepost_registry_feed_cut_total", "Subscribers whose stream was ended as they did not read"

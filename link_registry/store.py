@@ -16,6 +16,7 @@ from link_registry.changing.store import (
     remove_link,
     replace_link,
 )
+from link_registry.drawing import first_free
 from link_registry.entries import Entry
 from link_registry.fencing.fence import Fence
 from link_registry.news import News
@@ -118,12 +119,9 @@ class LinkStore:
         """Add the first of *entries* whose path nobody uses where it would be seen."""
 
         def work(db: Connection) -> Entry:
-            for entry in entries:
-                if not path_in_use(db, entry.link):
-                    add_link(db, entry, who)
-                    return entry
-            msg = "every path that was drawn is taken; ask again, or name a path"
-            raise UnavailableError(msg)
+            entry = first_free(entries, lambda link: path_in_use(db, link))
+            add_link(db, entry, who)
+            return entry
 
         return await self._insert(work)
 

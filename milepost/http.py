@@ -48,8 +48,11 @@ BODY_BYTES_MAX = 1 << 20
 REFUSALS_LOGGED = Rate(per_second=0.2, burst=20, what="lines")
 
 CORS_METHODS = "GET, HEAD, POST, PATCH, DELETE"
-CORS_HEADERS = "Authorization, Content-Type, If-Match, If-None-Match, X-Request-Id"
-CORS_SHOWN = "ETag, Retry-After, X-Request-Id"
+CORS_HEADERS = (
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, "
+    "X-Request-Id"
+)
+CORS_SHOWN = "ETag, Location, Retry-After, X-Request-Id"
 CORS_SECONDS = 600  # how long a browser may remember what a preflight said
 
 

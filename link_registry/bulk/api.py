@@ -7,16 +7,17 @@ Rules of this file:
 """
 
 from link_registry.bulk import items
-from link_registry.bulk.handlers import KEY_HEADER, KEY_PATTERN
+from link_registry.once.keys import KEY
 from link_registry.schemas import INTEGER, TEXT
-from milepost.openapi import HEADER, Answer, Call, Parameter, Schema, object_of, ref, whole
+from milepost.openapi import Answer, Call, Schema, object_of, ref
 from milepost.tokens import LINKS_WRITE
 
 CONFLICT = 409
 STATUSES = (items.CREATED, items.UPDATED, items.UNCHANGED, items.DELETED, items.FAILED)
 ITEM_MEANING = (
     f"an object with `action` ({', '.join(items.ACTIONS)}; {items.UPSERT} unless it says "
-    "otherwise), `id` (or the host and path in `link`) and `link`, as in NewLink and ChangedLink"
+    "otherwise), `id` (or the host and path in `link`), `version` (that has to be there; none for "
+    f"{items.CREATE}) and `link`, as in NewLink and ChangedLink"
 )
 ITEMS: Schema = {
     "type": "array",
@@ -30,6 +31,8 @@ RESULT = object_of(
         "status": {"type": "string", "enum": list(STATUSES)},
         "id": TEXT,
         "version": INTEGER,
+        "path": {**TEXT, "description": "that was drawn"},
+        "problem": {**INTEGER, "description": "the status that a single call would have"},
         "code": TEXT,
         "detail": TEXT,
         "field": TEXT,
@@ -50,13 +53,6 @@ DONE = object_of(
     {"applied": {"type": "boolean"}, "results": {"type": "array", "items": ref("BulkResult")}}
 )
 BULK_SCHEMAS = {"Bulk": BULK, "BulkResult": RESULT}
-KEY = Parameter(
-    name=KEY_HEADER,
-    meaning="remembered for a day: the same call under it happens once",
-    where=HEADER,
-    schema={"type": "string", "pattern": whole(KEY_PATTERN)},
-)
-
 BULK_CALL = Call(
     name="change_many_links",
     method="POST",

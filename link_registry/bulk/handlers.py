@@ -2,39 +2,36 @@
 
 import asyncio
 import contextlib
-import hashlib
-import re
 from collections.abc import Iterator, Mapping
 
 import orjson
 from aiohttp import web
 
-from link_registry.bulk.items import Asked, all_done, asked_from, failures
-from link_registry.bulk.store import Call, Changing, Done, call_once
+from link_registry.bulk.items import Asked, Chance, all_done, asked_from, failures
+from link_registry.bulk.store import Changing, call_once
 from link_registry.entries import ID_CHARS, link_id_from
 from link_registry.metrics import BULK_ITEMS
+from link_registry.once.keys import digest_of, key_of
+from link_registry.once.store import Call, Done
 from link_registry.policy import Policy
+from link_registry.slugs import slugs
 from link_registry.store import LinkStore
 from milepost.clock import Clock, Entropy
 from milepost.errors import (
     ConflictError,
-    FieldError,
     RejectedError,
     TooLargeError,
     UnavailableError,
 )
-from milepost.fields import shape_of
 from milepost.http import Handler, principal_of
 from milepost.vocabulary import Millis
 
 BODY_BYTES_MAX = 32 << 20
 BODY_SECONDS_MAX = 60.0
 CALLS_MAX = 4  # that are read or done at a time: so much is in memory at most
-KEY_HEADER = "Idempotency-Key"
+KEPT_MAX = 500  # calls that are remembered
+NAME = "change_many_links"
 CONFLICT = 409
-
-_KEY = re.compile(r"[\x21-\x7e]{1,200}")
-KEY_PATTERN = _KEY.pattern
 
 
 class Bulk:
@@ -43,22 +40,29 @@ class Bulk:
     def __init__(self, store: LinkStore, clock: Clock, entropy: Entropy, policy: Policy) -> None:
         self._store = store
         self._clock = clock
-        self._entropy = entropy
         self._policy = policy
         self._calls = 0
+        self._chance = Chance(
+            lambda: link_id_from(entropy(ID_CHARS)),
+            lambda: slugs(entropy),
+        )
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return who answers which call of `link_registry.bulk.api`."""
-        return {"change_many_links": self.change}
+        return {NAME: self.change}
 
     async def change(self, request: web.Request) -> web.Response:
         """Create, change and delete links."""
-        key = _key_of(request)
+        key = key_of(request.headers)
         with self._counted():
             body = await _body_of(request)
-            digest = hashlib.blake2b(body, digest_size=16).digest()
             call = Call(
-                who=principal_of(request).name, key=key, digest=digest, now=self._clock.now()
+                name=NAME,
+                who=principal_of(request).name,
+                key=key,
+                digest=digest_of(body),
+                now=self._clock.now(),
+                kept_max=KEPT_MAX,
             )
             done = await call_once(
                 self._store, call, self._policy, lambda links: self._do(body, links, call.now)
@@ -77,7 +81,7 @@ class Bulk:
         except orjson.JSONDecodeError as error:
             msg = f"the body is not JSON: {error}"
             raise RejectedError(msg) from error
-        results = all_done(asked, links, now, lambda: link_id_from(self._entropy(ID_CHARS)))
+        results = all_done(asked, links, now, self._chance)
         failed = failures(results)
         if failed and asked.atomic:
             detail = f"items[{failed[0]}]: {results[failed[0]]['detail']}; nothing was changed"
@@ -96,16 +100,6 @@ class Bulk:
             yield
         finally:
             self._calls -= 1
-
-
-def _key_of(request: web.Request) -> str:
-    key = request.headers.get(KEY_HEADER)
-    if key is None:
-        return ""
-    if not _KEY.fullmatch(key):
-        accepted = "1 to 200 visible ASCII characters without a blank"
-        raise FieldError(field=KEY_HEADER, accepted=accepted, got=shape_of(key))
-    return key
 
 
 async def _body_of(request: web.Request) -> bytes:

@@ -5,21 +5,22 @@ Rules of this file:
 - An item either happens whole or is refused before anything of it has happened.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from link_registry.drawing import drawn, first_free
 from link_registry.entries import Entry, fields_of, new_entry, revised
-from milepost.errors import FieldError, NotFoundError, RejectedError, TooLargeError
+from milepost.errors import FieldError, NotFoundError, RejectedError, StaleError, TooLargeError
 from milepost.fields import shape_in, shape_of
-from milepost.links import ANY_HOST
+from milepost.links import ANY_HOST, Link
 from milepost.vocabulary import LinkId, Millis
 
 ITEMS_MAX = 10_000
 ATOMIC, BEST_EFFORT = "atomic", "best-effort"
 MODES = (ATOMIC, BEST_EFFORT)
 FIELDS = ("items", "mode", "dry_run")
-ITEM_FIELDS = ("action", "id", "link")
+ITEM_FIELDS = ("action", "id", "version", "link")
 CREATE, UPDATE, DELETE, UPSERT = "create", "update", "delete", "upsert"
 ACTIONS = (CREATE, UPDATE, DELETE, UPSERT)
 CREATED, UPDATED, UNCHANGED, DELETED, FAILED = (
@@ -36,6 +37,14 @@ class Asked:
     dry_run: bool  # say what would become of it, and change nothing
 
 
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """What is drawn for links that are made."""
+
+    new_id: Callable[[], LinkId]
+    slugs: Callable[[], Iterable[str]]  # to try, for one link after another
+
+
 class Links(Protocol):
     """The links, inside of one transaction."""
 
@@ -44,6 +53,9 @@ class Links(Protocol):
 
     def by_place(self, host: str, path: str) -> Entry | None:
         """Return the link of that host and path."""
+
+    def path_in_use(self, link: Link) -> bool:
+        """Tell whether somebody uses its path where it would be seen."""
 
     def create(self, entry: Entry) -> None:
         """Add a link, or refuse because of where it is or leads."""
@@ -76,11 +88,9 @@ def asked_from(body: Any) -> Asked:
     return Asked(items, mode == ATOMIC, dry_run)
 
 
-def all_done(
-    asked: Asked, links: Links, now: Millis, new_id: Callable[[], LinkId]
-) -> list[dict[str, Any]]:
+def all_done(asked: Asked, links: Links, now: Millis, chance: Chance) -> list[dict[str, Any]]:
     """Do every item in its order; return a result for each."""
-    return [_result(item, links, now, new_id) for item in asked.items]
+    return [_result(item, links, now, chance) for item in asked.items]
 
 
 def failures(results: list[dict[str, Any]]) -> list[int]:
@@ -88,15 +98,18 @@ def failures(results: list[dict[str, Any]]) -> list[int]:
     return [index for index, result in enumerate(results) if result["status"] == FAILED]
 
 
-def _result(item: Any, links: Links, now: Millis, new_id: Callable[[], LinkId]) -> dict[str, Any]:
+def _result(item: Any, links: Links, now: Millis, chance: Chance) -> dict[str, Any]:
     try:
-        status, entry = _do(item, links, now, new_id)
+        status, entry = _do(item, links, now, chance)
     except RejectedError as error:
-        return {"status": FAILED, "code": error.code, "detail": str(error)} | error.members()
-    return {"status": status, "id": entry.link.id, "version": entry.version}
+        head = {"status": FAILED, "problem": error.status, "code": error.code}
+        return head | {"detail": str(error)} | error.members()
+    told = {"status": status, "id": entry.link.id, "version": entry.version}
+    was_drawn = status == CREATED and "path" not in item["link"]
+    return told | ({"path": entry.link.path} if was_drawn else {})
 
 
-def _do(item: Any, links: Links, now: Millis, new_id: Callable[[], LinkId]) -> tuple[str, Entry]:
+def _do(item: Any, links: Links, now: Millis, chance: Chance) -> tuple[str, Entry]:
     if not isinstance(item, dict):
         accepted = f"an object with {', '.join(ITEM_FIELDS)}"
         raise FieldError(field="the item", accepted=accepted, got=shape_of(item))
@@ -109,14 +122,18 @@ def _do(item: Any, links: Links, now: Millis, new_id: Callable[[], LinkId]) -> t
         accepted = "an object with a link's fields"
         raise FieldError(field="link", accepted=accepted, got=shape_of(item["link"]))
     fields = fields_of(item.get("link", {}))
+    version = _version(item, action)
     if action == CREATE:
-        return CREATED, _created(fields, links, now, new_id)
+        return CREATED, _created(fields, links, now, chance)
     old, by_id = _meant(item, fields, links), item.get("id") is not None
-    if old is None and action == UPSERT and not by_id:
-        return CREATED, _created(fields, links, now, new_id)
+    if old is None and action == UPSERT and not by_id and version is None:
+        return CREATED, _created(fields, links, now, chance)
     if old is None:
         msg = "no link has that id" if by_id else "no link has that host and path"
         raise NotFoundError(msg)
+    if version not in {None, old.version}:
+        msg = f"version: {old.version} is there; read it again before changing it"
+        raise StaleError(msg, version=old.version)
     if action == DELETE:
         links.delete(old, now)
         return DELETED, old
@@ -127,10 +144,25 @@ def _do(item: Any, links: Links, now: Millis, new_id: Callable[[], LinkId]) -> t
     return UPDATED, new
 
 
-def _created(
-    fields: Mapping[str, Any], links: Links, now: Millis, new_id: Callable[[], LinkId]
-) -> Entry:
-    entry = new_entry(fields, new_id(), now)
+def _version(item: Mapping[str, Any], action: str) -> int | None:
+    """Return the version that has to be there; None: whichever is."""
+    version = item.get("version")
+    if version is None:
+        return None
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        accepted = "the version of a link, a number from 1 on"
+        raise FieldError(field="version", accepted=accepted, got=shape_of(version))
+    if action == CREATE:
+        raise FieldError(field="version", accepted="nothing: no link is there yet", got="one")
+    return version
+
+
+def _created(fields: Mapping[str, Any], links: Links, now: Millis, chance: Chance) -> Entry:
+    link_id = chance.new_id()
+    if "path" in fields:
+        entry = new_entry(fields, link_id, now)
+    else:
+        entry = first_free(drawn(fields, chance.slugs(), link_id, now), links.path_in_use)
     links.create(entry)
     return entry
 

@@ -7,6 +7,7 @@ into the feed; every change goes into the history.
 A change is refused before anything of it has happened.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -53,8 +54,15 @@ HOST_IN_USE = "SELECT 1 FROM link WHERE host IN (?, ?, ?) LIMIT 1"
 LEADS_THERE = """
     SELECT id FROM link
      WHERE (leads_to = ?1 OR (leads_to > ?1 || ':' AND leads_to < ?1 || ';')) AND id <> ?2
+     UNION ALL
+    SELECT link FROM rule_leads_to
+     WHERE (leads_to = ?1 OR (leads_to > ?1 || ':' AND leads_to < ?1 || ';')) AND link <> ?2
      LIMIT 1
 """
+
+RULES_LEAD = "INSERT INTO rule_leads_to (leads_to, link) VALUES (?, ?)"
+
+RULES_LEAD_NOWHERE = "DELETE FROM rule_leads_to WHERE link = ?"
 
 REMEMBER = """
     INSERT INTO change (position, action, link, rule, at_ms)
@@ -71,6 +79,7 @@ def add_link(db: Connection, entry: Entry, who: str) -> None:
     _refuse_taken(db, entry.link)
     _refuse_circles(db, entry.link)
     db.execute(INSERT, row_of(entry))
+    _note_rules(db, None, entry.link)
     _remember(db, None, entry, entry.created_ms, who)
 
 
@@ -82,12 +91,14 @@ def replace_link(db: Connection, old: Entry, new: Entry, who: str) -> None:
     if _leads(new.link) != _leads(old.link):
         _refuse_circles(db, new.link)
     db.execute(UPDATE, (*row_of(new)[1:], new.link.id))
+    _note_rules(db, old.link, new.link)
     _remember(db, old, new, new.updated_ms, who)
 
 
 def remove_link(db: Connection, old: Entry, now: Millis, who: str) -> None:
     """Take *old* away and tell the feed."""
     db.execute(DELETE, (old.link.id,))
+    _note_rules(db, old.link, None)
     _remember(db, old, None, now, who)
 
 
@@ -131,6 +142,22 @@ def _refuse_circles(db: Connection, link: Link) -> None:
     if there:
         msg = f"host: the link {there[0]} leads to {link.host}, and would lead back to this service"
         raise ConflictError(msg)
+
+
+def _note_rules(db: Connection, old: Link | None, new: Link | None) -> None:
+    """Keep where the rules of *new* lead, which was *old*; most links have none, and cost nothing.
+
+    A link's own destination stands in its row.
+    """
+    before, now = (link.rules if link else () for link in (old, new))
+    if before == now:
+        return
+    if old is not None and before:
+        db.execute(RULES_LEAD_NOWHERE, (old.id,))
+    if new is not None and now:
+        by_rules = destinations(replace(new, destination=""))
+        hosts = {leads_to(to) for _field, to in by_rules} - {""}
+        db.executemany(RULES_LEAD, ((host, new.id) for host in sorted(hosts)))
 
 
 def _place(link: Link) -> tuple[str, str]:

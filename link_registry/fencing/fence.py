@@ -35,6 +35,7 @@ class Fence:
 
     def __init__(self, path: Path, writer: Writer, machine: str, entropy: Entropy) -> None:
         self.history = ""
+        self._found = ""  # the history in force, if it is older than this process
         self._path = path
         self._writer = writer
         self._machine = machine
@@ -57,6 +58,7 @@ class Fence:
             return history, reason, held.height
 
         fence.history, reason, height = await writer.transact(work)
+        fence._found = "" if reason else fence.history
         writer.require(lambda db: store.require_holder(db, holder))
         if reason:
             log.info("history.begun", reason=reason)
@@ -67,6 +69,13 @@ class Fence:
         """Return a name that no history has had."""
         return self._entropy(HISTORY_BYTES).hex()
 
+    def may_be_set_back(self, history: str) -> bool:
+        """Tell whether a volume that was set back could show this *history* as it does.
+
+        Not one that this process began itself: nobody has been told more of it.
+        """
+        return history == self._found
+
     async def begin_anew(self, before: str, reason: str) -> None:
         """Begin a new history after *before*, if that has not been done meanwhile."""
         async with self._beginning:
@@ -74,7 +83,7 @@ class Fence:
                 return
             history = self.new_history()
             await self._writer.transact(lambda db: store.set_history(db, history))
-            self.history = history
+            self.history, self._found = history, ""
             log.warning("history.begun", reason=reason)
 
     async def look(self) -> None:

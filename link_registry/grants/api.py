@@ -5,6 +5,7 @@ Rules of this file:
 """
 
 from link_registry.grants import rules
+from link_registry.once.keys import KEY
 from link_registry.schemas import (
     CURSOR,
     DESTINATION,
@@ -52,6 +53,8 @@ GRANT = object_of(
         "created_ms": MILLIS,
         "ends_ms": MILLIS,
         "ended_ms": or_null(MILLIS),
+        "abandoned_ms": or_null(MILLIS),
+        "abandoned_by": or_null({**TEXT, "description": "name of the token"}),
     }
 )
 NEW_GRANT = object_of(
@@ -75,7 +78,7 @@ FILTERS = (
     Parameter(name="owner", meaning="of this owner", schema=OWNER),
     Parameter(
         name="state",
-        meaning="that are active, or are cleaned up after",
+        meaning="in this state; without it, those that are not abandoned",
         schema={"type": "string", "enum": list(rules.STATES)},
     ),
 )
@@ -89,6 +92,7 @@ GRANT_CALLS = (
         path="/v1/grants",
         meaning="Give an owner a link for some minutes.",
         scope=GRANTS_WRITE,
+        parameters=(KEY,),
         body=ref("NewGrant"),
         answer=Answer(status=CREATED, meaning="the grant", schema=ONE_GRANT),
         problems=(NOT_FOUND, CONFLICT),
@@ -139,5 +143,15 @@ GRANT_CALLS = (
         scope=GRANTS_WRITE,
         parameters=(ID,),
         answer=Answer(meaning="the grant as it is once ended", schema=ONE_GRANT),
+    ),
+    Call(
+        name="abandon_grant",
+        method="POST",
+        path="/v1/grants/{id}/abandon",
+        meaning="Try no more to clean up after a grant that has ended.",
+        scope=GRANTS_WRITE,
+        parameters=(ID,),
+        answer=Answer(meaning="the grant, with what was not cleaned up", schema=ONE_GRANT),
+        problems=(CONFLICT,),
     ),
 )

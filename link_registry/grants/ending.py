@@ -61,6 +61,7 @@ class Ender:
         counts = await self._store.counts()
         metrics.GRANTS.labels("active").set(counts.active)
         metrics.GRANTS.labels("cleaning").set(counts.cleaning)
+        metrics.GRANTS.labels("abandoned").set(counts.abandoned)
         metrics.CLEANUPS_WAITING.set(counts.waiting)
         metrics.CLEANUPS_FAILING.set(counts.failing)
 

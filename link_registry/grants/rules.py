@@ -28,8 +28,8 @@ RETRY_MS = 60_000  # from a run in which every try failed to the next
 
 FIELDS = ("owner", "destination", "slug", "link", "host", "duration_minutes", "metadata")
 FIELDS_MORE = ("cleanup_ids", "exclusive")
-ACTIVE, CLEANING = "active", "cleaning"
-STATES = (ACTIVE, CLEANING)
+ACTIVE, CLEANING, ABANDONED = "active", "cleaning", "abandoned"
+STATES = (ACTIVE, CLEANING, ABANDONED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +69,21 @@ class Grant:
     who: str
     place: Place | None  # None: there is no such link any more
     cleanups: tuple[Cleanup, ...]
+    abandoned_ms: Millis | None = None  # since when nobody tries any more to clean up
+    abandoned_by: str | None = None
 
     def state(self, now: Millis) -> str:
         """Return what it is in: its end counts from the moment it was given for."""
+        if self.abandoned_ms is not None:
+            return ABANDONED
         return ACTIVE if self.ended_ms is None and now < self.ends_ms else CLEANING
 
     def to_json(self, now: Millis) -> dict[str, Any]:
         """Return what the API answers."""
-        failed = [each for each in self.cleanups if each.failures and each.done_ms is None]
+        over = self.abandoned_ms is not None  # then what was never tried has failed as well
+        failed = [
+            each for each in self.cleanups if each.done_ms is None and (each.failures or over)
+        ]
         return {
             "id": self.id,
             "owner": self.owner,
@@ -95,6 +102,8 @@ class Grant:
             "created_ms": self.created_ms,
             "ends_ms": self.ends_ms,
             "ended_ms": self.ended_ms,
+            "abandoned_ms": self.abandoned_ms,
+            "abandoned_by": self.abandoned_by,
         }
 
 
@@ -280,6 +289,15 @@ def ended(grant: Grant, now: Millis) -> Grant:
     """Return *grant* as it is once it has ended: all that is to be cleaned up is due."""
     cleanups = tuple(replace(each, due_ms=now) for each in grant.cleanups)
     return replace(grant, ended_ms=now, cleanups=cleanups)
+
+
+def abandoned(grant: Grant, now: Millis, who: str) -> Grant:
+    """Return *grant* with nothing due any more, or refuse; what is not done stays so."""
+    if grant.ended_ms is None:
+        msg = f"the grant {grant.id} has not been ended; end it first"
+        raise ConflictError(msg)
+    cleanups = tuple(replace(each, due_ms=None) for each in grant.cleanups)
+    return replace(grant, abandoned_ms=now, abandoned_by=who, cleanups=cleanups)
 
 
 def granted_link(entry: Entry, grant: Grant, now: Millis) -> Entry:

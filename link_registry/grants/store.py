@@ -4,14 +4,12 @@ What holds after each step:
 1. made: the grant, all that it will have cleaned up, and its link, which knows the end;
 2. ended: the link is withdrawn, and every cleanup is due; nobody has been called yet;
 3. a cleanup done or failed: that it was; a failed one is due again later;
-4. the last one done: the grant has gone.
+4. the last one done: the grant has gone;
+5. abandoned: nothing is due any more, and what was not done stays listed for a while.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
-
-import orjson
 
 from link_registry.changing.store import (
     add_link,
@@ -22,13 +20,12 @@ from link_registry.changing.store import (
     replace_link,
 )
 from link_registry.entries import Entry, new_entry
+from link_registry.grants.rows import grant_of, row_of
 from link_registry.grants.rules import (
     BY_SCHEDULE,
     MINUTE_MS,
     RETRY_MS,
-    Cleanup,
     Grant,
-    Place,
     Wish,
     ended,
     extended,
@@ -40,17 +37,20 @@ from link_registry.grants.rules import (
     released_link,
 )
 from link_registry.grants.turns import Due
+from link_registry.once.store import Call, Done, once
 from link_registry.store import LinkStore
 from milepost.errors import ConflictError, NotFoundError, UnavailableError
 from milepost.links import Link
-from milepost.sqlite import Connection, IntegrityError
+from milepost.sqlite import Connection
 from milepost.vocabulary import GrantId, LinkId, Millis
 
 Check = Callable[[Link], None]
+Tell = Callable[[Grant], bytes]
 
 SHOWN = """
     SELECT g.id, g.owner, g.exclusive, g.link, g.made, g.link_expires_ms, g.metadata,
-           g.created_ms, g.ends_ms, g.ended_ms, g.who, link.host, link.path, link.destination,
+           g.created_ms, g.ends_ms, g.ended_ms, g.who, g.abandoned_ms, g.abandoned_by,
+           link.host, link.path, link.destination,
            (SELECT json_group_array(json_array(c.id, c.due_ms, c.done_ms, c.failures, c.reason)
                                     ORDER BY c.place)
               FROM cleanup AS c WHERE c.link_grant = g.id)
@@ -59,17 +59,23 @@ SHOWN = """
 
 BY_ID = f"{SHOWN} WHERE g.id = ?"
 
+STATE = """
+    CASE WHEN g.abandoned_ms IS NOT NULL THEN 'abandoned'
+         WHEN g.ended_ms IS NULL AND g.ends_ms > :now THEN 'active' ELSE 'cleaning' END
+"""
+
+# Those that are abandoned have gone: who wants to see them asks for them.
 PAGE = f"""
     {SHOWN}
      WHERE g.id > :after AND (:owner IS NULL OR g.owner = :owner)
-       AND (:active IS NULL OR (g.ended_ms IS NULL AND g.ends_ms > :now) = :active)
+       AND iif(:state IS NULL, g.abandoned_ms IS NULL, {STATE} = :state)
      ORDER BY g.id LIMIT :limit
 """
 
 INSERT = """
     INSERT INTO link_grant (id, owner, exclusive, link, made, link_expires_ms, metadata,
-                            created_ms, ends_ms, ended_ms, who)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                            created_ms, ends_ms, ended_ms, who, abandoned_ms, abandoned_by)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 INSERT_CLEANUP = "INSERT INTO cleanup (link_grant, id, place) VALUES (?, ?, ?)"
@@ -125,7 +131,8 @@ FORGET = "DELETE FROM link_grant WHERE id = ?"
 
 COUNTS = """
     SELECT (SELECT count(*) FROM link_grant WHERE ended_ms IS NULL),
-           (SELECT count(*) FROM link_grant WHERE ended_ms IS NOT NULL),
+           (SELECT count(*) FROM link_grant WHERE ended_ms IS NOT NULL AND abandoned_ms IS NULL),
+           (SELECT count(*) FROM link_grant WHERE abandoned_ms IS NOT NULL),
            (SELECT count(*) FROM cleanup WHERE due_ms IS NOT NULL),
            (SELECT count(*) FROM cleanup WHERE due_ms IS NOT NULL AND failures > 0)
 """
@@ -141,11 +148,20 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """The answer to a call for a grant."""
+
+    answer: bytes
+    grant: Grant | None  # None: it was made when the call came before
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How many grants and cleanups there are."""
 
     active: int
     cleaning: int
+    abandoned: int
     waiting: int
     failing: int
 
@@ -157,38 +173,25 @@ class GrantStore:
         self._links = links
         self._readers = links.readers
 
-    async def create(self, wish: Wish, draw: Draw, now: Millis, who: str, *, check: Check) -> Grant:
-        """Make a grant with its link, or refuse; *check* refuses a link that is made."""
+    async def create(self, wish: Wish, draw: Draw, call: Call, told: Tell, *, check: Check) -> Made:
+        """Make a grant with its link, or refuse; *check* refuses a link that is made.
 
-        def work(db: Connection) -> Grant:
-            if wish.exclusive:
-                holder = _holder(db, EXCLUSIVE_OF, wish.owner, now)
-                refuse_held(holder, f"owner: {wish.owner}")
-            if wish.makes_link:
-                entry = _new_link(db, wish, draw, now, check)
-                grant = new_grant(wish, draw.grant, entry, now, who)
-                add_link(db, entry, who)
-            else:
-                before = _named_link(db, wish, now)
-                grant = new_grant(wish, draw.grant, before, now, who)
-                entry = granted_link(before, grant, now)
-                _change_link(db, before, entry, who)
-            db.execute(INSERT, _row(grant))
-            ids = [each.id for each in grant.cleanups]
-            db.executemany(INSERT_CLEANUP, [(grant.id, each, n) for n, each in enumerate(ids)])
-            return grant
+        When *call* was made before, nothing happens, and its answer is what was *told* then.
+        """
+        made: list[Grant] = []
 
-        try:
-            return await self._links.change(work)
-        except IntegrityError as error:  # nothing else was free to be wrong
-            msg = "an id drawn for the grant is in use; ask again"
-            raise UnavailableError(msg) from error
+        def work(db: Connection) -> Done:
+            made[:] = [_make(db, wish, draw, call, check)]
+            return Done(told(made[0]), keep=True)
+
+        done = await once(self._links, call, work)
+        return Made(done.answer, made[0] if made else None)
 
     async def extend(self, grant_id: str, minutes: int, now: Millis, who: str) -> Grant:
         """Put the end of a grant off, and that of its link."""
 
         def work(db: Connection) -> Grant:
-            grant = extended(_required(db, grant_id), minutes, now)
+            grant = extended(grant_with_id(db, grant_id), minutes, now)
             db.execute(EXTEND, (grant.ends_ms, grant.id))
             before = link_with_id(db, grant.link)
             if before is not None:
@@ -201,7 +204,7 @@ class GrantStore:
         """End a grant; one that has ended already stays as it is."""
 
         def work(db: Connection) -> Grant:
-            grant = _required(db, grant_id)
+            grant = grant_with_id(db, grant_id)
             return grant if grant.ended_ms is not None else _end(db, grant, now, who)
 
         return await self._links.change(work)
@@ -213,7 +216,7 @@ class GrantStore:
 
         def work(db: Connection) -> list[Grant]:
             rows = db.execute(EXPIRED, (now, limit)).fetchall()
-            return [_end(db, _required(db, row[0]), now, BY_SCHEDULE) for row in rows]
+            return [_end(db, grant_with_id(db, row[0]), now, BY_SCHEDULE) for row in rows]
 
         return await self._links.change(work)
 
@@ -259,15 +262,15 @@ class GrantStore:
         row = await self._readers.row(BY_ID, (grant_id,))
         if row is None:
             raise _unknown(grant_id)
-        return _grant(row)
+        return grant_of(row)
 
     async def page(
-        self, *, after: str, limit: int, owner: str | None, active: bool | None, now: Millis
+        self, *, after: str, limit: int, owner: str | None, state: str | None, now: Millis
     ) -> list[Grant]:
         """Return the grants that follow *after* in the order of their ids."""
-        values = {"after": after, "limit": limit, "owner": owner, "active": active, "now": now}
+        values = {"after": after, "limit": limit, "owner": owner, "state": state, "now": now}
         async with self._readers.snapshot() as db:
-            return [_grant(row) for row in await db.execute_fetchall(PAGE, values)]
+            return [grant_of(row) for row in await db.execute_fetchall(PAGE, values)]
 
     async def counts(self) -> Counts:
         """Return how many there are."""
@@ -275,12 +278,32 @@ class GrantStore:
         return Counts(*row)
 
 
+def _make(db: Connection, wish: Wish, draw: Draw, call: Call, check: Check) -> Grant:
+    now, who = call.now, call.who
+    if wish.exclusive:
+        holder = _holder(db, EXCLUSIVE_OF, wish.owner, now)
+        refuse_held(holder, f"owner: {wish.owner}")
+    if wish.makes_link:
+        entry = _new_link(db, wish, draw, now, check)
+        grant = new_grant(wish, draw.grant, entry, now, who)
+        add_link(db, entry, who)
+    else:
+        before = _named_link(db, wish, now)
+        grant = new_grant(wish, draw.grant, before, now, who)
+        entry = granted_link(before, grant, now)
+        _change_link(db, before, entry, who)
+    db.execute(INSERT, row_of(grant))
+    ids = [each.id for each in grant.cleanups]
+    db.executemany(INSERT_CLEANUP, [(grant.id, each, n) for n, each in enumerate(ids)])
+    return grant
+
+
 def _holder(db: Connection, question: str, of: str, now: Millis) -> str | None:
     """Return the active grant that *question* finds; one whose end has come is ended first."""
     row = db.execute(question, (of,)).fetchone()
     if row is None:
         return None
-    grant = _required(db, row[0])
+    grant = grant_with_id(db, row[0])
     if now < grant.ends_ms:
         return grant.id
     _end(db, grant, now, BY_SCHEDULE)
@@ -353,42 +376,13 @@ def _forget_if_clean(db: Connection, grant_id: str) -> bool:
     return bool(db.execute(FORGET, (grant_id,)).rowcount)
 
 
-def _required(db: Connection, grant_id: str) -> Grant:
+def grant_with_id(db: Connection, grant_id: str) -> Grant:
+    """Return the grant, or say that there is none."""
     row = db.execute(BY_ID, (grant_id,)).fetchone()
     if row is None:
         raise _unknown(grant_id)
-    return _grant(row)
+    return grant_of(row)
 
 
 def _unknown(grant_id: str) -> NotFoundError:
     return NotFoundError(f"no grant has the id {grant_id[:40]!r}; one that is cleaned up has gone")
-
-
-def _row(grant: Grant) -> tuple[str | int | None, ...]:
-    link = (grant.link, int(grant.made), grant.link_expires_ms)
-    moments = (grant.created_ms, grant.ends_ms, grant.ended_ms)
-    metadata = orjson.dumps(grant.metadata).decode()
-    return (grant.id, grant.owner, int(grant.exclusive), *link, metadata, *moments, grant.who)
-
-
-def _grant(row: Any) -> Grant:
-    grant_id, owner, exclusive, link, made, link_expires_ms, metadata = row[:7]
-    created_ms, ends_ms, ended_ms, who, host, path, destination, cleanups = row[7:]
-    return Grant(
-        id=GrantId(grant_id),
-        owner=owner,
-        exclusive=bool(exclusive),
-        link=LinkId(link),
-        made=bool(made),
-        link_expires_ms=link_expires_ms,
-        metadata=orjson.loads(metadata),
-        created_ms=created_ms,
-        ends_ms=ends_ms,
-        ended_ms=ended_ms,
-        who=who,
-        place=None if path is None else Place(host, path, destination),
-        cleanups=tuple(
-            Cleanup(id=name, due_ms=due, done_ms=done, failures=failures, reason=reason)
-            for name, due, done, failures, reason in orjson.loads(cleanups)
-        ),
-    )

@@ -1,4 +1,4 @@
-"""The SQL of lists.  Nothing here writes.
+"""The SQL of lists, and of the link that answers a visit.  Nothing here writes.
 
 A list that no index serves reads every link: 100,000 of them take some tens of
 milliseconds, on a connection of its own that holds up no change.
@@ -14,9 +14,18 @@ from link_registry.entries import Entry
 from link_registry.listing.question import Question
 from link_registry.paging import Place
 from milepost.database import Readers
+from milepost.finding.places import answering, names_of, patterns_over
+from milepost.finding.radix import Patterns
+from milepost.links import Link
 from milepost.vocabulary import Millis
 
 PAGE = f"SELECT {COLUMNS} FROM link WHERE {{where}} ORDER BY {{order}} LIMIT ?"
+
+# All that may answer one visit: a few places on each of at most three hosts.
+MAY_ANSWER = f"""
+    SELECT {COLUMNS} FROM link
+     WHERE host IN (SELECT value FROM json_each(?)) AND path IN (SELECT value FROM json_each(?))
+"""
 
 HOSTS = "SELECT host, count(*) FROM link WHERE host > ? GROUP BY host ORDER BY host LIMIT ?"
 
@@ -72,6 +81,20 @@ class Listing:
         values = [value for _, given in clauses for value in given]
         return [entry_of(row) for row in await self._readers.rows(sql, (*values, limit))]
 
+    async def answering(self, host: str, path: str) -> Entry | None:
+        """Return the link that answers a visit, as the edges choose it.
+
+        Where no link would redirect, it is the disabled one that would if it were enabled.
+        """
+        paths = orjson.dumps([path, *patterns_over(path)]).decode()
+        hosts = orjson.dumps(names_of(host)).decode()
+        rows = await self._readers.rows(MAY_ANSWER, (hosts, paths))
+        found = {entry.link.id: entry for entry in map(entry_of, rows)}
+        links = [entry.link for entry in found.values()]
+        enabled = [link for link in links if link.enabled]
+        link = _chosen(host, path, enabled) or _chosen(host, path, links)
+        return None if link is None else found[link.id]
+
     async def hosts(self, after: str, limit: int) -> list[tuple[str, int]]:
         """Return each host, and how many links it has."""
         return [(host, links) for host, links in await self._readers.rows(HOSTS, (after, limit))]
@@ -83,6 +106,15 @@ class Listing:
             Changed(version, action, at_ms, who, orjson.loads(fields))
             for version, action, at_ms, who, fields in rows
         ]
+
+
+def _chosen(host: str, path: str, links: list[Link]) -> Link | None:
+    patterns = Patterns()
+    for link in links:
+        if link.is_pattern:
+            patterns.put(link)
+    literals = {(link.host, link.path): link for link in links if not link.is_pattern}
+    return answering(host, path, literals.get, patterns)
 
 
 def place_in(question: Question, entry: Entry) -> Place:

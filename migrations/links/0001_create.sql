@@ -32,6 +32,12 @@ CREATE TABLE link (
 
 CREATE INDEX link_path ON link (path);
 CREATE INDEX link_leads_to ON link (leads_to);
+CREATE TABLE rule_leads_to (    -- the same of a link's rules; a link without rules has no row
+    leads_to TEXT NOT NULL,
+    link     TEXT NOT NULL,
+    PRIMARY KEY (leads_to, link)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX rule_leads_to_link ON rule_leads_to (link);
 CREATE INDEX link_created ON link (created_ms);
 CREATE INDEX link_limited ON link (id) WHERE click_limit IS NOT NULL AND enabled = 1;
 
@@ -56,7 +62,8 @@ CREATE TABLE change (           -- what edges need; never updated, and the newes
 ) STRICT;
 
 -- Grants: links with an owner and an end.  Whatever has to be cleaned up stands here
--- before anybody is called, and a grant's rows go when the last of it is done.
+-- before anybody is called, and a grant's rows go when the last of it is done, or
+-- a while after somebody has abandoned it.
 CREATE TABLE link_grant (
     id              TEXT    PRIMARY KEY,
     owner           TEXT    NOT NULL,
@@ -68,19 +75,22 @@ CREATE TABLE link_grant (
     created_ms      INTEGER NOT NULL,
     ends_ms         INTEGER NOT NULL,
     ended_ms        INTEGER,           -- NULL: not yet
-    who             TEXT    NOT NULL   -- name of the token that made it
+    who             TEXT    NOT NULL,  -- name of the token that made it
+    abandoned_ms    INTEGER,           -- NULL: what is left is to be cleaned up
+    abandoned_by    TEXT               -- name of the token; NULL: nobody
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX link_grant_exclusive ON link_grant (owner)
     WHERE exclusive = 1 AND ended_ms IS NULL;
 CREATE UNIQUE INDEX link_grant_link ON link_grant (link) WHERE ended_ms IS NULL;
 CREATE INDEX link_grant_ends ON link_grant (ends_ms) WHERE ended_ms IS NULL;
+CREATE INDEX link_grant_abandoned ON link_grant (abandoned_ms) WHERE abandoned_ms IS NOT NULL;
 CREATE INDEX link_grant_owner ON link_grant (owner, id);
 
 CREATE TABLE cleanup (
     link_grant TEXT    NOT NULL REFERENCES link_grant (id),
     id         TEXT    NOT NULL,  -- what the backend is told to delete
     place      INTEGER NOT NULL,  -- in the order in which they were given
-    due_ms     INTEGER,           -- NULL: the grant has not ended, or this one is done
+    due_ms     INTEGER,           -- NULL: the grant has not ended, or this one is done or abandoned
     done_ms    INTEGER,
     failures   INTEGER NOT NULL DEFAULT 0,  -- runs in which every try failed
     reason     TEXT    NOT NULL DEFAULT '',  -- of the last failure
@@ -88,12 +98,13 @@ CREATE TABLE cleanup (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX cleanup_due ON cleanup (due_ms) WHERE due_ms IS NOT NULL;
 
-CREATE TABLE call (             -- a bulk call that named a key, for a day
+CREATE TABLE call (             -- a call that named a key, for a day
     number INTEGER PRIMARY KEY AUTOINCREMENT,
+    name   TEXT    NOT NULL,    -- as in the table of calls
     who    TEXT    NOT NULL,    -- name of the token that made it
     key    TEXT    NOT NULL,
     digest BLOB    NOT NULL,    -- of its body
     answer BLOB    NOT NULL,    -- compressed
     at_ms  INTEGER NOT NULL,
-    UNIQUE (who, key)
+    UNIQUE (name, who, key)
 ) STRICT;

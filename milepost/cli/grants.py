@@ -12,7 +12,7 @@ import orjson
 
 from milepost.cli.group import Surroundings, example, fleet_option
 from milepost.cli.links import short_url
-from milepost.cli.output import emit_json, emit_table, moment
+from milepost.cli.output import cell, emit_json, emit_table, moment
 from milepost.cli.places import Central, Place, ask, find
 from milepost.client import Client
 
@@ -27,7 +27,7 @@ COLUMNS = {
     "cleanups": "CLEANUPS",
     "news": "NEWS",
 }
-STATES = click.Choice(["active", "cleaning"])
+STATES = click.Choice(["active", "cleaning", "abandoned"])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
@@ -41,6 +41,9 @@ def shown(place: Place, grant: dict[str, Any]) -> dict[str, Any]:
     """Return *grant* as a table shows it."""
     done, all_of_them = len(grant["cleaned"]), len(grant["cleanup_ids"])
     news = [f"{each['id']}: {each['reason']} ({each['failures']}x)" for each in grant["failed"]]
+    if grant.get("abandoned_ms") is not None:
+        when = moment(grant["abandoned_ms"])
+        news.insert(0, f"abandoned by {grant['abandoned_by']} at {when}")
     return grant | {
         "ends": moment(grant["ends_ms"]),
         "url": short_url(place, grant) if grant["path"] else None,
@@ -108,6 +111,7 @@ def grants() -> None:
 @click.option(
     "--cleanup", "cleanup_ids", multiple=True, metavar="ID", help="Deleted at the end; repeatable."
 )
+@click.option("--key", help="The same command with the same KEY makes one grant, for a day.")
 @click.option("--metadata", metavar="JSON", help="A JSON object to keep with it, or @FILE.")
 @json_option
 @fleet_option
@@ -121,6 +125,7 @@ def create(
     link_id: str | None,
     cleanup_ids: tuple[str, ...],
     metadata: str | None,
+    key: str | None,
     as_json: bool,
     **fields: Any,
 ) -> None:
@@ -130,7 +135,8 @@ def create(
     body |= {"owner": owner, "duration_minutes": minutes, "cleanup_ids": list(cleanup_ids)}
 
     async def question(client: Client) -> Any:
-        return await client.post("/v1/grants", body)
+        headers = {"Idempotency-Key": key} if key else {}
+        return await client.call("POST", "/v1/grants", body=body, headers=headers)
 
     place, answer = _ask(here, question)
     grant = answer["grant"]
@@ -145,7 +151,11 @@ def create(
 
 @grants.command("ls", epilog=example("milepost grants ls --failed"))
 @click.option("--owner", help="Only those of this owner.")
-@click.option("--state", type=STATES, help="Only the active ones, or those being cleaned up after.")
+@click.option(
+    "--state",
+    type=STATES,
+    help="Only those in this state; otherwise the active ones, and those being cleaned up after.",
+)
 @click.option(
     "--failed",
     is_flag=True,
@@ -218,3 +228,36 @@ def end(here: Surroundings, *, grant_id: str, as_json: bool) -> None:
         emit_json([grant])
     else:
         click.echo(f"{grant_id} has ended; {len(grant['cleanup_ids'])} cleanups")
+
+
+@grants.command(epilog=example("milepost grants abandon 01jd8xk2mv --yes"))
+@click.argument("grant_id", metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@fleet_option
+@click.pass_obj
+def abandon(here: Surroundings, *, grant_id: str, yes: bool, as_json: bool) -> None:
+    """Try no more to clean up after a grant that has ended.
+
+    Shows first what was not deleted, which then has to be by hand, and asks. The grant counts
+    no more and stays listed under --state abandoned for MILEPOST_LINKS_HISTORY_DAYS.
+    """
+
+    async def look(client: Client) -> Any:
+        return await client.get(grant_path(grant_id))
+
+    async def question(client: Client) -> Any:
+        return await client.post(grant_path(grant_id, "/abandon"), {})
+
+    if not yes:
+        _place, answer = _ask(here, look)
+        left = sorted(set(answer["grant"]["cleanup_ids"]) - set(answer["grant"]["cleaned"]))
+        click.echo(cell(f"{grant_id}: not cleaned up: {', '.join(left)}"), err=True)
+        click.confirm("Try this no more?", abort=True, err=True)
+    _place, answer = _ask(here, question)
+    if as_json:
+        emit_json([answer["grant"]])
+    else:
+        click.echo(
+            f"{grant_id} is abandoned; {len(answer['grant']['failed'])} cleanups are not done"
+        )

@@ -34,6 +34,7 @@ COLUMNS = {
     "enabled": "ENABLED",
     "pass_query": "QUERY",
     "expires": "EXPIRES",
+    "counted": "CLICKS",
     "tags": "TAGS",
     "destination": "DESTINATION",
 }
@@ -60,6 +61,8 @@ def short_url(place: Place, link: dict[str, Any]) -> str:
 def shown(link: dict[str, Any]) -> dict[str, Any]:
     """Return *link* as a table shows it."""
     told = link | {"tags": ", ".join(link.get("tags", ())) or None}
+    if link.get("click_limit") is not None:  # of others no clicks are counted
+        told["counted"] = f"{link['clicks']} of {link['click_limit']}"
     expires_ms = link.get("expires_ms")
     if expires_ms is None:
         return told
@@ -104,7 +107,9 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         emit_json(rows)
     else:
-        emit_table(COLUMNS, [shown(row) for row in rows], "no links yet")
+        limited = any(row.get("click_limit") is not None for row in rows)
+        columns = {key: title for key, title in COLUMNS.items() if limited or key != "counted"}
+        emit_table(columns, [shown(row) for row in rows], "no links yet")
 
 
 @click.group(epilog=example("milepost links create /sale https://example.com/spring"))

@@ -17,9 +17,7 @@ from milepost.cli.output import emit_json, emit_table
 from milepost.cli.places import Central, ask, find
 from milepost.client import Client
 from milepost.errors import NotFoundError
-from milepost.links import ANY_HOST, WILDCARD
 
-PAGE = 500
 COLUMNS = {"rule": "RULE", "matched": "HOLDS", "why": "WHY"}
 SHARES = {"name": "VARIANT", "share": "SHARE", "destination": "DESTINATION"}
 
@@ -46,46 +44,24 @@ rules_option = click.option(
 )
 
 
-def nearest(links: list[dict[str, Any]], address: str) -> tuple[dict[str, Any], str, str]:
-    """Return the link that a visit to *address* means, with its path and query, or refuse."""
+def visited(address: str) -> tuple[str, str, str]:
+    """Return the host, path and query of a visit to *address*."""
     parts = urlsplit(address if "://" in address else f"//{address}")
-    full = parts.netloc.rpartition("@")[2].lower()
-    path = parts.path or "/"
-    for host in dict.fromkeys((full, (parts.hostname or "").rstrip("."), ANY_HOST)):
-        fits = [link for link in links if link["host"] == host and _fits(link["path"], path)]
-        if fits:
-            best = max(fits, key=lambda link: (not _is_pattern(link), len(link["path"])))
-            return best, path, parts.query
-    msg = f"no link is at {address}"
-    raise NotFoundError(msg)
-
-
-def _is_pattern(link: dict[str, Any]) -> bool:
-    return str(link["path"]).endswith(WILDCARD)
-
-
-def _fits(own: str, path: str) -> bool:
-    return path.startswith(own[:-1]) if own.endswith(WILDCARD) else path == own
-
-
-async def _links(client: Client) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    params = {"limit": str(PAGE)}
-    while True:
-        page = await client.get("/v1/links", params)
-        found += page["links"]
-        if not page["next"]:
-            return found
-        params["cursor"] = page["next"]
+    return parts.netloc.rpartition("@")[2], parts.path or "/", parts.query
 
 
 def _question(wanted: str, given: dict[str, str]) -> Ask:
     async def question(client: Client) -> Any:
         link_id, more = wanted, given
         if "/" in wanted:  # no id has one
-            link, path, query = nearest(await _links(client), wanted)
+            host, path, query = visited(wanted)
+            try:
+                found = await client.get("/v1/links/at", {"host": host, "path": path})
+            except NotFoundError as error:
+                msg = f"no link answers a visit to {wanted}"
+                raise NotFoundError(msg) from error
             more = {"path": path, **({"query": query} if query else {}), **given}
-            link_id = str(link["id"])
+            link_id = str(found["link"]["id"])
         return await client.get(f"/v1/links/{quote(link_id, safe='')}/explain", more)
 
     return question

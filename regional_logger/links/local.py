@@ -17,11 +17,12 @@ from typing import Self, TypeVar
 
 from milepost import sqlite
 from milepost.errors import UnavailableError
+from milepost.finding.places import Place, names_of
 from milepost.links import FeedPlace, Link
 from milepost.logs import get_log
 from regional_logger.links.news import Applied
 from regional_logger.links.store import ReplicaReader, ReplicaStore
-from regional_logger.links.table import FindLink, LinkTable, Place, names_of, paths_of
+from regional_logger.links.table import FindLink, LinkTable, paths_of
 from regional_logger.metrics import (
     GATEKEEPER_BYTES,
     LINKS_NEAR,

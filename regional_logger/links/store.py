@@ -12,6 +12,7 @@ from typing import Any, Self
 from milepost import sqlite
 from milepost.database import Writer, open_database
 from milepost.errors import DamagedError
+from milepost.finding.places import Place
 from milepost.links import FeedPlace, Link
 from milepost.logs import get_log
 from milepost.schema import create, load_schema
@@ -19,7 +20,7 @@ from milepost.sqlite import Connection
 from milepost.targeting.rules import rules_in, text_of
 from milepost.vocabulary import LinkId, Position
 from regional_logger.links.news import Change
-from regional_logger.links.table import Outline, Place
+from regional_logger.links.table import Outline
 
 log = get_log(__name__)
 

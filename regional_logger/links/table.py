@@ -3,9 +3,7 @@
 Three things at once: the gatekeeper knows every literal place, the patterns are
 all there, and of the literal links as many as the memory for them holds.
 
-A link of the very host and port that a visit names comes before one of the host,
-and that before one of every host.  At each of the three a literal link comes
-before a pattern, and a longer pattern before a shorter one.
+Which of several links answers a visit, `milepost.finding.places` says.
 
 Rules of this file:
 - Pure.
@@ -15,27 +13,21 @@ Rules of this file:
 """
 
 import enum
-import functools
 import itertools
-import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal
 
-from milepost.links import ANY_HOST, Link
+from milepost.finding.places import Place, answering, names_of
+from milepost.finding.radix import Patterns
+from milepost.links import Link
 from milepost.targeting.rules import bytes_of_rules
 from regional_logger.links.gatekeeper import Gatekeeper
-from regional_logger.links.radix import Patterns
 from regional_logger.targets import canonical
 
 PREVIEW = "+"
-HOSTS_REMEMBERED = 256
 ABSENT_MAX = 256  # places that are let in by mistake, and remembered
 LINK_BYTES = 480  # what CPython and this table take for a link, but for its two long texts
-
-_PORT = re.compile(r":[0-9]{1,5}$")
-
-Place = tuple[str, str]  # host and path
 
 
 class Cold(enum.Enum):
@@ -47,15 +39,6 @@ class Cold(enum.Enum):
 COLD: Final = Cold.COLD
 Found = Link | None | Literal[Cold.COLD]
 FindLink = Callable[[str, str], Found]  # (host, path) -> link
-
-
-@functools.lru_cache(maxsize=HOSTS_REMEMBERED)
-def names_of(host: str) -> tuple[str, ...]:
-    """Return the hosts whose links answer a visit to *host*, the nearest first."""
-    if not host.isascii():
-        return (ANY_HOST,)  # no link has such a host, and a database might not take it
-    full = host.lower()
-    return tuple(dict.fromkeys((full, _PORT.sub("", full).rstrip("."), ANY_HOST)))
 
 
 def paths_of(path: str) -> tuple[str, ...]:
@@ -161,13 +144,10 @@ class LinkTable:
 
     def find_among(self, known: Mapping[Place, Link], host: str, path: str) -> Link | None:
         """Return the same when *known* is all that the disk has for such a visit."""
-        for name in names_of(host):
-            place = (name, path)
-            link = self._near.get(place) or known.get(place)
-            link = link or self._outline.patterns.find(name, path)
-            if link is not None:
-                return link
-        return None
+        return answering(
+            *(host, path, lambda place: self._near.get(place) or known.get(place)),
+            self._outline.patterns,
+        )
 
     def change(self, gone: Iterable[Link], put: Link | None) -> None:
         """Know *put*; *gone* are those that were under its id or at its place, or are no more."""

@@ -47,12 +47,14 @@ class Answers:
         self.told: dict[str, Any] = {}
         self.asked: list[tuple[str, str, str, bytes]] = []
         self.if_match: list[str] = []
+        self.keys: list[str] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer like the service would."""
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         self.asked.append((request.method, request.path_qs, token, await request.read()))
         self.if_match += request.headers.getall("If-Match", [])
+        self.keys += request.headers.getall("Idempotency-Key", [])
         answer = self.told.get(f"{request.method} {request.path}")
         if answer is None:
             problem = {"detail": f"nothing at {request.path}", "code": "not_found"}

@@ -124,3 +124,40 @@ async def test_a_refusal_is_one_sentence(run: Run, answers: Answers) -> None:
 
     assert done.exit_code == 2
     assert done.stderr == "milepost: said so\n"
+
+
+async def test_a_key_goes_with_the_call(run: Run, answers: Answers) -> None:
+    """So that a command whose answer was lost can be given again."""
+    answers.told["POST /v1/grants"] = {"grant": GRANT}
+    create = ("grants", "create", "ada", "--slug", "lab", "--minutes", "1")
+    await run(*create)
+    await run(*create, "--key", "job-7")
+
+    assert answers.keys == ["job-7"]
+
+
+ABANDONED = FAILED | {"state": "abandoned", "abandoned_ms": 60_000, "abandoned_by": "ops"}
+
+
+async def test_giving_up_a_clean_up_is_asked_first(run: Run, answers: Answers) -> None:
+    """With the names of what then has to be deleted by hand; who says no changes nothing."""
+    answers.told["GET /v1/grants/g2"] = {"grant": FAILED}
+    answers.told["POST /v1/grants/g2/abandon"] = {"grant": ABANDONED}
+    asked = await run("grants", "abandon", "g2")
+    calls = len(answers.asked)
+    done = await run("grants", "abandon", "g2", "--yes")
+
+    assert asked.exit_code == 1
+    assert "g2: not cleaned up: vm-2" in asked.stderr
+    assert calls == 1
+    assert done.stdout == "g2 is abandoned; 1 cleanups are not done\n"
+    assert [method for method, *_ in answers.asked] == ["GET", "POST"]
+
+
+async def test_who_gave_up_is_shown(run: Run, answers: Answers) -> None:
+    """Beside what failed, and no monitor is told of it any more."""
+    answers.told["GET /v1/grants"] = {"grants": [ABANDONED], "next": None}
+    result = await run("grants", "ls", "--state", "abandoned")
+
+    assert answers.asked[0][1] == "/v1/grants?state=abandoned&limit=100"
+    assert "abandoned by ops at 1970-01-01 00:01:00Z; vm-2: status 500 (3x)" in result.stdout

@@ -52,6 +52,7 @@ def test_the_commands_of_this_version() -> None:
         *("keys", "keys init", "keys list", "keys destroy", "keys receipts"),
         *("keys", "keys init", "keys list", "keys rotate", "keys export-public", "keys audit"),
         *("grants", "grants create", "grants ls", "grants get", "grants extend", "grants end"),
+        "grants abandon",
         *("keys backup", "keys recover", "keys rewrap"),
         *("log", "log ls", "log cat", "log tail", "log verify"),
         *("set-aside", "set-aside ls", "set-aside retry"),

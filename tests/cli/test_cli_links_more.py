@@ -107,3 +107,16 @@ async def test_a_version_that_is_old_is_told(
     assert result.exit_code == 2
     assert "said so" in result.stderr
     assert answers.if_match == ['"3"']
+
+
+async def test_clicks_are_shown_beside_their_limit(run: Run, answers: Answers) -> None:
+    """In lists and alone; of a link without one none are counted."""
+    limited = LINK | {"click_limit": 10, "clicks": 3}
+    answers.told["GET /v1/links"] = {"links": [LINK | {"clicks": 0}, limited], "next": None}
+    answers.told["GET /v1/links/01jd"] = {"link": limited}
+    listed = await run("links", "ls")
+    alone = await run("links", "get", "01jd")
+
+    assert listed.output.count("3 of 10") == alone.output.count("3 of 10") == 1
+    assert "CLICKS" in listed.output
+    assert " of " not in listed.output.splitlines()[1]

@@ -5,8 +5,6 @@ from pathlib import Path
 import orjson
 import pytest
 
-from milepost.cli.links_explain import nearest
-from milepost.errors import NotFoundError
 from tests.cli.conftest import LINK, Answers, Run
 
 RULES = [{"when": {"country": ["DE"]}, "destination": "https://example.com/de"}]
@@ -83,32 +81,24 @@ async def test_a_visit_is_explained(run: Run, answers: Answers) -> None:
 
 
 async def test_a_link_is_found_by_its_address(run: Run, answers: Answers) -> None:
-    """With the path and the query of the visit."""
+    """The registry finds it; with the path and the query of the visit it is explained."""
     answers.told |= {
-        "GET /v1/links": [{"links": [LINK], "next": None}],
+        "GET /v1/links/at": {"link": LINK},
         "GET /v1/links/01jd/explain": {"explanation": TOLD},
     }
-    await run("links", "explain", "http://127.0.0.1:8080/sale?a=b")
+    await run("links", "explain", "http://ada@127.0.0.1:8080/sale?a=b")
+    await run("links", "explain", "/sale")
 
+    assert answers.asked[0][1] == "/v1/links/at?host=127.0.0.1:8080&path=/sale"
     assert answers.asked[1][1] == "/v1/links/01jd/explain?path=/sale&query=a%3Db"
+    assert answers.asked[2][1] == "/v1/links/at?host=&path=/sale"
+    assert len(answers.asked) == 4
 
 
-def test_the_nearest_link_is_meant() -> None:
-    """As the edge finds it: port, host, every host; literal, then the longest pattern."""
-    places = [
-        *(("*", "/a"), ("*", "/*"), ("*", "/d/*"), ("x.example", "/*")),
-        *(("x.example", "/a"), ("x.example:81", "/d/*")),
-    ]
-    links = [{"id": f"{host}{path}", "host": host, "path": path} for host, path in places]
+async def test_an_address_that_no_link_answers_is_told(run: Run) -> None:
+    """In two words, and as a failure."""
+    missing = await run("links", "explain", "no-such")
+    result = await run("links", "explain", "go.example/none")
 
-    def meant(address: str) -> str:
-        return str(nearest(links, address)[0]["id"])
-
-    assert meant("https://y.example/a") == "*/a"
-    assert meant("y.example/d/e") == "*/d/*"
-    assert meant("/z") == "*/*"
-    assert meant("https://X.example:81/d/e") == "x.example:81/d/*"
-    assert meant("https://x.example:81/a") == "x.example/a"
-    assert meant("x.example/b") == "x.example/*"
-    with pytest.raises(NotFoundError):
-        nearest(links[:1], "x.example/b")
+    assert result.exit_code == missing.exit_code != 0
+    assert "no link answers a visit to go.example/none" in result.stderr

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from milepost.finding.places import names_of
 from milepost.links import FeedPlace, Link
 from milepost.vocabulary import LinkId, Position
 from regional_logger.links.local import LocalLinks, OwnLinks
 from regional_logger.links.news import Applied, Change
 from regional_logger.links.store import ReplicaStore
-from regional_logger.links.table import COLD, LINK_BYTES, LinkTable, names_of
+from regional_logger.links.table import COLD, LINK_BYTES, LinkTable
 from tests.edge.links_world import HISTORY, a_link
 
 RULES = [{"when": {"country": ["DE"]}, "destination": "https://de.example/"}]

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milepost.finding.radix import Patterns, _Node
 from milepost.links import PATH_CHARS_MAX, Link
-from regional_logger.links.radix import Patterns, _Node
 from tests.edge.links_world import a_link
 
 pieces = st.lists(st.sampled_from(("a", "ab", "b", "")), max_size=4)

@@ -57,6 +57,8 @@ async def test_a_grant_comes_with_a_link_that_knows_its_end(registry: Registry) 
         "created_ms": 1_000,
         "ends_ms": 1_000 + 5 * MINUTE,
         "ended_ms": None,
+        "abandoned_ms": None,
+        "abandoned_by": None,
     }
     read = await registry.call("GET", f"/v1/grants/{grant['id']}", token=GRANTER)
     assert (await read.json())["grant"] == grant

@@ -7,10 +7,12 @@ from typing import Any
 import orjson
 import pytest
 
+from link_registry.bulk.handlers import KEPT_MAX
 from link_registry.bulk.items import ITEMS_MAX
-from link_registry.bulk.store import CALLS_MAX, KEEP_MS
+from link_registry.once.store import KEEP_MS
 from link_registry.own_hosts import OwnHosts
 from link_registry.policy import Policy
+from link_registry.slugs import LENGTH_MIN
 from milepost.links import WEB_SCHEMES
 from milepost.vocabulary import Millis, Position
 from tests.link_registry.registry_world import (
@@ -150,11 +152,11 @@ async def test_a_key_is_forgotten_after_a_day(registry: Registry) -> None:
 @pytest.mark.slow
 async def test_so_many_keys_are_remembered(registry: Registry) -> None:
     """And no more, whoever sends them."""
-    for n in range(CALLS_MAX + 3):
+    for n in range(KEPT_MAX + 3):
         await _bulk(registry, [{"link": a_link("/a")}], key=f"k{n}")
     [(count,)] = await registry.store._readers.rows("SELECT count(*) FROM call")
 
-    assert count == CALLS_MAX
+    assert count == KEPT_MAX
 
 
 async def test_bulk_is_no_id(registry: Registry) -> None:
@@ -270,3 +272,60 @@ async def test_what_a_bulk_call_does_is_in_the_history_of_each_link(registry: Re
     assert _statuses(told) == ["updated"]
     assert await registry.store.position() == 1
     assert [each["field"] for each in history["changes"][1]["fields"]] == ["tags", "note"]
+
+
+async def test_a_path_is_drawn_for_what_is_created_without_one(registry: Registry) -> None:
+    """As for a single link; the result tells it, and nobody else gets it."""
+    item = {"action": "create", "link": {"destination": DESTINATION, "host": "go.test"}}
+    told = await _bulk(registry, [item] * 20)
+    paths = [result["path"] for result in told["results"]]
+    first = await registry.call("GET", f"/v1/links/{told['results'][0]['id']}")
+    wrong = await _bulk(registry, [{"action": "create", "link": {"destination": "x"}}])
+
+    assert len(set(paths)) == 20
+    assert all(len(path) == 1 + LENGTH_MIN for path in paths)
+    assert (await first.json())["link"]["path"] == paths[0]
+    assert wrong["results"][0]["field"] == "destination"
+
+
+async def test_what_is_upserted_has_to_name_its_path(registry: Registry) -> None:
+    """Otherwise an import that is made again would make all of it again."""
+    told = await _bulk(registry, [{"link": {"destination": DESTINATION}}])
+
+    assert told["results"][0]["field"] == "id"
+    assert await registry.store.count() == 0
+
+
+async def test_an_item_may_want_the_version_that_it_knows(registry: Registry) -> None:
+    """If another is there, it is refused as a single change would be, and the others happen."""
+    made = [await registry.create(f"/{n}") for n in range(4)]
+    items = [
+        {"action": "update", "id": made[0]["id"], "version": 1, "link": {"status": 301}},
+        {"action": "update", "id": made[0]["id"], "version": 1, "link": {"status": 307}},
+        {"action": "delete", "id": made[1]["id"], "version": 2},
+        {"version": 7, "link": a_link("/2")},
+        {"version": 1, "link": a_link("/3", note="x")},
+        {"version": 1, "link": a_link("/none")},
+        {"action": "create", "version": 1, "link": a_link("/new")},
+        {"action": "update", "id": made[0]["id"], "version": True, "link": {}},
+    ]
+    told = await _bulk(registry, items)
+    problems = [result.get("problem") for result in told["results"]]
+
+    assert problems == [None, 412, 412, 412, None, 404, 400, 400]
+    assert told["results"][1]["code"] == "stale"
+    assert [told["results"][n]["version"] for n in (0, 1, 2, 3, 4)] == [2, 2, 1, 1, 2]
+    assert await registry.store.count() == 4
+
+
+async def test_a_stale_item_undoes_an_atomic_call(registry: Registry) -> None:
+    """Like any other that fails."""
+    made = await registry.create("/a")
+    items = [
+        {"action": "create", "link": {"destination": DESTINATION}},
+        {"action": "update", "id": made["id"], "version": 2, "link": {"status": 301}},
+    ]
+    told = await _bulk(registry, items, mode="atomic", status=409)
+
+    assert told["results"][1]["problem"] == 412
+    assert await registry.store.count() == 1

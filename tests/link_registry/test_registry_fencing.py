@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from link_registry.feed import SET_BACK_MS
 from link_registry.news import News
 from link_registry.store import LinkStore
 from milepost.errors import ConfigError
 from milepost.links import FeedPlace
 from milepost.mark.file import mark_path
-from milepost.vocabulary import Millis, Position
+from milepost.vocabulary import Position
 from tests.edge.links_world import LINKS, edge
 from tests.link_registry.registry_world import Registry, running_registry, until
 
@@ -121,16 +120,37 @@ async def test_a_volume_that_was_set_back_is_told_by_its_edges(tmp_path: Path) -
     assert b"event: snapshot" in first
 
 
-async def test_who_is_ahead_makes_one_history_a_minute_at_most(registry: Registry) -> None:
-    """A subscriber that lies costs each edge a snapshot, now and then."""
-    histories = []
-    for later_ms in (0, 1, SET_BACK_MS + 1):
-        registry.clock.at = Millis(registry.clock.at + later_ms)
-        async with registry.listen(str(registry.store.place(Position(9)))) as answer:
-            assert b"snapshot" in await answer.content.readuntil(b"\n\n")
-        histories.append(registry.store.fence.history)
+async def _ahead(registry: Registry) -> str:
+    """Say that one has been told more; return the history that is in force then."""
+    async with registry.listen(str(registry.store.place(Position(9)))) as answer:
+        assert b"snapshot" in await answer.content.readuntil(b"\n\n")
+    return registry.store.fence.history
 
-    assert histories[0] == histories[1] != histories[2]
+
+async def test_who_is_ahead_ends_one_history_after_a_start(tmp_path: Path) -> None:
+    """A subscriber that lies costs the others one snapshot, and from then on only its own."""
+    async with running_registry(tmp_path) as registry:
+        began = registry.store.fence.history
+        lied = [await _ahead(registry) for _ in range(3)]
+    async with running_registry(tmp_path) as registry:
+        found = registry.store.fence.history
+        first = await _ahead(registry)
+        more = [await _ahead(registry) for _ in range(3)]
+
+    assert [began] * 3 == lied
+    assert began == found != first
+    assert [first] * 3 == more
+
+
+async def test_who_is_ahead_of_a_restored_database_ends_nothing(tmp_path: Path) -> None:
+    """The mark has told of that already; who lies about the new history is alone with it."""
+    await _history(tmp_path, links=1)
+    shutil.copy(tmp_path / "links.db", tmp_path / "older.db")
+    (tmp_path / "older.db").rename(tmp_path / "links.db")
+    async with running_registry(tmp_path) as registry:
+        begun = registry.store.fence.history
+
+        assert await _ahead(registry) == begun
 
 
 async def test_who_follows_hears_of_a_new_history(tmp_path: Path) -> None:
@@ -142,8 +162,9 @@ async def test_who_follows_hears_of_a_new_history(tmp_path: Path) -> None:
     ):
         await registry.create("/a")
         await until(lambda: one.follower.position == 1)
-        async with registry.listen(str(registry.store.place(Position(9)))):
-            pass
+        before = registry.store.fence.history
+        await registry.store.fence.begin_anew(before, "a test")
+        registry.news.announce()
         history = registry.store.fence.history
         await until(lambda: one.follower._place == FeedPlace(history, Position(1)))
         held = await one.on_disk()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from link_registry.api import API, LINK_CALLS
+from link_registry.api import API
 from milepost.clock import SystemClock
 from milepost.links import FIELDS
 from milepost.openapi import PATH, document
@@ -31,9 +31,19 @@ CHECKS = (
     "ignored_auth",
 )
 
+# A change that is wrong and of an older version as well may be told the latter (412): it has to
+# be made anew either way.
+CONFIG = """
+[checks]
+negative_data_rejection.expected-statuses = [
+    400, 401, 403, 404, 405, 406, 409, 412, 413, 415, 422, 428, 429, "5xx"
+]
+"""
+
 
 async def _schemathesis(registry: Registry, folder: Path, *options: str) -> tuple[int, str]:
     """Have calls made out of the document, good and bad ones; return the verdict."""
+    await asyncio.to_thread((folder / "schemathesis.toml").write_text, CONFIG)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{registry.url}/openapi.json"),
         *("--header", f"Authorization: Bearer {OPERATOR}", "--checks", ",".join(CHECKS)),
@@ -90,17 +100,6 @@ async def test_the_document_names_every_route(registry: Registry) -> None:
     described = {(call.method, call.path) for call in API.calls}
 
     assert served == described | {("GET", "/openapi.json")}
-
-
-@pytest.mark.parametrize("call", LINK_CALLS, ids=lambda call: call.name)
-async def test_every_call_wants_the_scope_of_the_table(registry: Registry, call: Any) -> None:
-    """Nobody without a token gets in, and who may only read changes nothing."""
-    path = call.path.replace("{id}", "x")
-    nobody = await registry.client.request(call.method, path)
-    reader = await registry.call(call.method, path, token=READER)
-
-    assert nobody.status == 401
-    assert (reader.status == 403) is (call.method not in {"GET", "HEAD"})
 
 
 async def test_one_token_cannot_call_without_end(registry: Registry) -> None:

@@ -189,3 +189,74 @@ async def test_rules_lead_only_where_a_link_may(
 
         assert (refused.status, changed.status) == (400, 400)
         assert (await refused.json())["field"] == (await changed.json())["field"] == field
+
+
+def _leading(*hosts: str) -> list[dict[str, Any]]:
+    """Return rules that lead to *hosts*, the last of them as variants."""
+    *first, last, other = [f"https://{host}/" for host in hosts]
+    named = [{"name": str(n), "weight": 1, "destination": to} for n, to in enumerate((last, other))]
+    plain = [
+        {"when": {"country": [f"A{chr(65 + n)}"]}, "destination": to} for n, to in enumerate(first)
+    ]
+    return [*plain, {"variants": named}]
+
+
+async def test_no_link_is_made_on_a_host_that_rules_lead_to(registry: Registry) -> None:
+    """However it is made, and only for as long as they lead there."""
+    rules = _leading("rule.test", "x.test", "variant.test:8443")
+    made = await registry.create("/a", rules=rules)
+    where = f"/v1/links/{made['id']}"
+
+    async def status(host: str) -> int:
+        body = {"path": "/b", "destination": DESTINATION, "host": host}
+        items = {"items": [{"action": "create", "link": body}], "dry_run": True}
+        told = await (await registry.call("POST", "/v1/links/bulk", items)).json()
+        return int(told["results"][0].get("problem", 201))
+
+    hosts = ("rule.test", "x.test", "variant.test", "variant.test:8443", "variant.test:1")
+    refused = [await status(host) for host in hosts]
+    single = await registry.call(
+        "POST", "/v1/links", {"path": "/b", "destination": DESTINATION, "host": "x.test"}
+    )
+    await registry.call("PATCH", where, {"note": "the rules stay"})
+    kept = await status("rule.test")
+    await registry.call("PATCH", where, {"rules": _leading("y.test", "x.test", "y.test")})
+    changed = [await status(host) for host in ("rule.test", "x.test", "y.test")]
+    await registry.call("PATCH", where, {"rules": []})
+    none = await status("x.test")
+    await registry.call("PATCH", where, {"rules": rules})
+    again = await status("x.test")
+    await registry.call("DELETE", where)
+    gone = await status("x.test")
+    left = await registry.store.readers.rows("SELECT * FROM rule_leads_to")
+
+    assert refused == [409, 409, 409, 409, 201]
+    assert made["id"] in (await single.json())["detail"]
+    assert (kept, changed) == (409, [201, 409, 409])
+    assert (none, again, gone) == (201, 409, 201)
+    assert left == []
+
+
+async def test_a_destination_leads_there_only_while_it_is_one(registry: Registry) -> None:
+    """Where a link with rules led before, somebody may make a link now."""
+    rules = _leading("rule.test", "x.test", "y.test")
+    made = await registry.create("/a", destination="https://old.test/", rules=rules)
+    there = {"path": "/b", "destination": DESTINATION, "host": "old.test"}
+    before = await registry.call("POST", "/v1/links", there)
+    where = f"/v1/links/{made['id']}"
+    moved = await registry.call("PATCH", where, {"destination": "https://rule.test/"})
+    back = await registry.call("PATCH", where, {"destination": DESTINATION})
+    after = await registry.call("POST", "/v1/links", there)
+    rule = await registry.call("POST", "/v1/links", there | {"host": "rule.test"})
+
+    assert [each.status for each in (before, moved, back, after, rule)] == [409, 200, 200, 201, 409]
+
+
+async def test_rules_of_a_link_of_its_own_are_in_nobodys_way(registry: Registry) -> None:
+    """A link that moves to a host is refused by the rules of others, and not by its own."""
+    made = await registry.create("/a", rules=_leading("later.test", "x.test", "y.test"))
+    moved = await registry.call("PATCH", f"/v1/links/{made['id']}", {"host": "later.test"})
+    swapped = {"host": "later.test", "rules": []}
+    fine = await registry.call("PATCH", f"/v1/links/{made['id']}", swapped)
+
+    assert (moved.status, fine.status) == (400, 200)

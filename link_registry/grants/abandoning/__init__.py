@@ -1,0 +1,1 @@
+"""Grants whose clean-up is given up by hand."""
