@@ -56,9 +56,9 @@ LEADS_THERE = """
      LIMIT 1
 """
 
+# The position follows that of the newest change, which is never deleted.
 REMEMBER = """
-    INSERT INTO change (position, action, link, rule, at_ms)
-    SELECT coalesce(max(position), 0) + 1, ?, ?, ?, ? FROM change
+    INSERT INTO change (action, link, rule, at_ms) VALUES (?, ?, ?, ?)
 """
 
 NOTE_DOWN = """
