@@ -1,4 +1,10 @@
-"""The SQL of bulk calls: each is one transaction, and its answer may be remembered in it."""
+"""The SQL of bulk calls: what each did is remembered by its key in the transaction that did it.
+
+A call is done in parts, each of which is one transaction.  What holds between two of
+them: the links are as the parts so far have left them, and their results are there
+too.  So a call that was cut, and is made again under its key, goes on where it ended;
+and two that are made at the same time do each part once between them.
+"""
 
 import zlib
 from collections.abc import Callable
@@ -21,7 +27,9 @@ from milepost.vocabulary import Millis
 KEEP_MS = 24 * 60 * 60 * 1_000
 CALLS_MAX = 500  # remembered, whoever made them: the oldest goes first
 
-CALL = "SELECT digest, answer FROM call WHERE who = ? AND key = ? AND at_ms > ?"
+CALL = "SELECT number, digest FROM call WHERE who = ? AND key = ? AND at_ms > ?"
+
+PARTS = "SELECT upto, results FROM call_part WHERE call = ? AND upto > ? ORDER BY upto"
 
 FORGET_OLD = """
     DELETE FROM call
@@ -30,12 +38,14 @@ FORGET_OLD = """
 
 FORGET = "DELETE FROM call WHERE who = ? AND key = ?"
 
-REMEMBER = "INSERT INTO call (who, key, digest, answer, at_ms) VALUES (?, ?, ?, ?, ?)"
+REMEMBER = "INSERT INTO call (who, key, digest, at_ms) VALUES (?, ?, ?, ?)"
+
+REMEMBER_PART = "INSERT INTO call_part (call, upto, results) VALUES (?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What is known of a call before it is looked into."""
+    """What is known of a call before anything of it is done."""
 
     who: str
     key: str  # empty: it is not remembered
@@ -43,21 +53,21 @@ class Call:
     now: Millis
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The answer to a call, and whether anything of it is to stay."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some items of a call, done."""
 
-    answer: bytes
-    keep: bool
-    refused: bool = False
+    upto: int  # the number of the first item that is not done with it
+    results: bytes  # JSON of each, with commas between them
+    changed: int = 0  # how many items were done in this process
 
 
 class UndoneError(Exception):
-    """Nothing of a call is to stay; it carries what came of it out of its transaction."""
+    """Nothing of a part is to stay; it carries what came of it out of its transaction."""
 
-    def __init__(self, done: Done) -> None:
+    def __init__(self, part: Part) -> None:
         super().__init__()
-        self.done = done
+        self.part = part
 
 
 class Changing:
@@ -91,44 +101,51 @@ class Changing:
         remove_link(self._db, entry, now, self._who)
 
 
-async def call_once(
-    store: LinkStore, call: Call, policy: Policy, work: Callable[[Changing], Done]
-) -> Done:
-    """Do *work* in one transaction and return its answer, or the one that is remembered."""
+async def next_parts(
+    store: LinkStore, call: Call, policy: Policy, done: int, work: Callable[[Changing], Part]
+) -> list[Part]:
+    """Return what is remembered of *call* from item *done* on, or else do *work*, the next part.
 
-    def transaction(db: Connection) -> Done:
-        known = _known(db, call)
-        if known is not None:
-            return Done(known, keep=True)
-        done = work(Changing(db, call.who, policy))
-        if not done.keep:
-            raise UndoneError(done)
-        _remember(db, call, done.answer)
-        return done
+    UndoneError from *work* undoes it.
+    """
+
+    def transaction(db: Connection) -> list[Part]:
+        number = _number(db, call)
+        kept = [] if number is None else _parts(db, number, done)
+        if kept:
+            return kept
+        part = work(Changing(db, call.who, policy))
+        # One that began to be remembered and is not any more had to make room for others.
+        if number is None and call.key and not done:
+            number = _remember(db, call)
+        if number is not None:
+            db.execute(REMEMBER_PART, (number, part.upto, zlib.compress(part.results, 1)))
+        return [part]
 
     try:
         return await store.change(transaction)
-    except UndoneError as undone:
-        return undone.done
     except IntegrityError as error:  # places are looked at before, so it is an id
         msg = "an id drawn for a link is in use; ask again"
         raise UnavailableError(msg) from error
 
 
-def _known(db: Connection, call: Call) -> bytes | None:
+def _number(db: Connection, call: Call) -> int | None:
     row = db.execute(CALL, (call.who, call.key, call.now - KEEP_MS)).fetchone()
     if row is None or not call.key:
         return None
-    if row[0] != call.digest:
+    number, digest = row
+    if digest != call.digest:
         msg = "Idempotency-Key: this key came with another body; take a new one"
         raise ConflictError(msg)
-    return zlib.decompress(row[1])
+    return int(number)
 
 
-def _remember(db: Connection, call: Call, answer: bytes) -> None:
-    if not call.key:
-        return
+def _parts(db: Connection, number: int, done: int) -> list[Part]:
+    rows = db.execute(PARTS, (number, done)).fetchall()
+    return [Part(upto=upto, results=zlib.decompress(results)) for upto, results in rows]
+
+
+def _remember(db: Connection, call: Call) -> int | None:
     db.execute(FORGET_OLD, (call.now - KEEP_MS, CALLS_MAX - 1))
     db.execute(FORGET, (call.who, call.key))
-    packed = zlib.compress(answer, 1)
-    db.execute(REMEMBER, (call.who, call.key, call.digest, packed, call.now))
+    return db.execute(REMEMBER, (call.who, call.key, call.digest, call.now)).lastrowid

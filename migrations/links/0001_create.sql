@@ -93,7 +93,13 @@ CREATE TABLE call (             -- a bulk call that named a key, for a day
     who    TEXT    NOT NULL,    -- name of the token that made it
     key    TEXT    NOT NULL,
     digest BLOB    NOT NULL,    -- of its body
-    answer BLOB    NOT NULL,    -- compressed
     at_ms  INTEGER NOT NULL,
     UNIQUE (who, key)
 ) STRICT;
+
+CREATE TABLE call_part (        -- written with what it tells of: a call that was cut goes on behind it
+    call    INTEGER NOT NULL REFERENCES call (number) ON DELETE CASCADE,
+    upto    INTEGER NOT NULL,   -- the first item that is not done with it
+    results BLOB    NOT NULL,   -- compressed
+    PRIMARY KEY (call, upto)
+) STRICT, WITHOUT ROWID;
