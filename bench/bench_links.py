@@ -2,7 +2,9 @@
 
 A registry and edges of three regions on this machine.  Links are loaded in calls of
 10,000; then links are changed one after another, and in each region a visitor
-clicks on the changed link until it leads to the new destination.
+clicks on the changed link until it leads to the new destination.  This is done once
+more while somebody loads further links in bulk, as far as it goes, and again while
+somebody does so in calls that happen whole or not at all.
 """
 
 import argparse
@@ -34,6 +36,8 @@ REGIONS = ("cdg", "nrt")  # beside the first, dfw
 OPERATOR_TOKEN = "milepost_" + "b" * 64
 AUTHORIZATION = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
 ITEMS_A_CALL = 10_000
+CHANGES_MAX = 100_000  # in one part of a round
+ATOMIC, BEST_EFFORT = "atomic", "best-effort"
 LOOK_SECONDS, GIVE_UP_SECONDS = 0.005, 60.0
 
 
@@ -62,23 +66,32 @@ def platform_of_three(folder: Path) -> Iterator[tuple[str, list[World]]]:
         yield url, edges
 
 
-async def load(session: aiohttp.ClientSession, url: str, count: int) -> float:
-    """Make *count* links; return how many seconds the calls took."""
-    begun = time.monotonic()
+def bodies(name: str, count: int, mode: str) -> list[bytes]:
+    """Return calls that make *count* links whose paths begin with *name*."""
+    calls = []
     for start in range(0, count, ITEMS_A_CALL):
         items = [
             {
                 "action": "create",
                 "link": {
-                    "path": f"/promo-{n}",
+                    "path": f"/{name}-{n}",
                     "destination": f"https://shop.example/landing/{n}?from=a",
                 },
             }
             for n in range(start, min(start + ITEMS_A_CALL, count))
         ]
-        body = io.BytesIO(orjson.dumps({"items": items, "mode": "atomic"}))
-        headers = AUTHORIZATION | {"Idempotency-Key": f"load-{start}"}
-        async with session.post(f"{url}/v1/links/bulk", data=body, headers=headers) as answer:
+        calls.append(orjson.dumps({"items": items, "mode": mode}))
+    return calls
+
+
+async def load(session: aiohttp.ClientSession, url: str, name: str, calls: list[bytes]) -> float:
+    """Make *calls*, one after another; return how many seconds they took."""
+    begun = time.monotonic()
+    for number, body in enumerate(calls):
+        headers = AUTHORIZATION | {"Idempotency-Key": f"{name}-{number}"}
+        async with session.post(
+            f"{url}/v1/links/bulk", data=io.BytesIO(body), headers=headers
+        ) as answer:
             assert answer.status == 200, await answer.text()
             await answer.read()
     return time.monotonic() - begun
@@ -118,6 +131,48 @@ async def visitors() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
+async def changed(
+    session: aiohttp.ClientSession, url: str, edges: list[World], asked: argparse.Namespace
+) -> list[float]:
+    """Change links one by one; return how long each took to be redirecting everywhere."""
+    took = []
+    for number in range(asked.changes):
+        took.append(await change(session, url, edges, number=number, of=asked.links))
+        show(f"changed {number + 1} of {asked.changes} links")
+        await asyncio.sleep(asked.pause)
+    return took
+
+
+async def changed_beside(
+    session: aiohttp.ClientSession,
+    url: str,
+    edges: list[World],
+    asked: argparse.Namespace,
+    *,
+    mode: str,
+    first: int,
+) -> tuple[list[float], float]:
+    """Change links while *asked.beside* others are loaded; return how long each took, and all."""
+    calls = bodies(mode, asked.beside, mode)  # before, as that takes its time
+    loading = asyncio.create_task(load(session, url, mode, calls))
+    took = []
+    while not loading.done():
+        took.append(await change(session, url, edges, number=first + len(took), of=asked.links))
+        show(f"changed {len(took)} links beside a load, {mode}")
+        await asyncio.sleep(asked.pause)
+    return took, await loading
+
+
+def figures(took: list[float], name: str = "") -> dict[str, float]:
+    """Return what is kept of the times in *took*."""
+    took = sorted(took)
+    return {
+        f"{name}p50_ms": round(took[len(took) // 2] * 1_000, 1),
+        f"{name}p99_ms": round(took[min(len(took) - 1, int(len(took) * 0.99))] * 1_000, 1),
+        f"{name}max_ms": round(took[-1] * 1_000, 1),
+    }
+
+
 async def measure(asked: argparse.Namespace) -> dict[str, float]:
     """Load, wait until it has arrived everywhere, and change links one by one."""
     with (
@@ -125,26 +180,27 @@ async def measure(asked: argparse.Namespace) -> dict[str, float]:
         platform_of_three(Path(folder)) as (url, edges),
     ):
         async with visitors() as session:
+            calls = bodies("promo", asked.links, ATOMIC)
             begun = time.monotonic()
-            loaded = await load(session, url, asked.links)
+            loaded = await load(session, url, "promo", calls)
             last = f"https://shop.example/landing/{asked.links - 1}?from=a"
             there = [
                 await arrived(session, each.url, f"/promo-{asked.links - 1}", last)
                 for each in edges
             ]
-            took = []
-            for number in range(asked.changes):
-                took.append(await change(session, url, edges, number=number, of=asked.links))
-                show(f"changed {number + 1} of {asked.changes} links")
-                await asyncio.sleep(asked.pause)
-    took.sort()
-    return {
-        "load_seconds": round(loaded, 2),
-        "arrived_seconds": round(max(there) - begun, 2),
-        "p50_ms": round(took[len(took) // 2] * 1_000, 1),
-        "p99_ms": round(took[min(len(took) - 1, int(len(took) * 0.99))] * 1_000, 1),
-        "max_ms": round(took[-1] * 1_000, 1),
-    }
+            found = {
+                "load_seconds": round(loaded, 2),
+                "arrived_seconds": round(max(there) - begun, 2),
+            }
+            found |= figures(await changed(session, url, edges, asked))
+            for mode, name in ((BEST_EFFORT, "beside"), (ATOMIC, "beside_atomic")):
+                first = CHANGES_MAX * len(name)
+                took, seconds = await changed_beside(
+                    session, url, edges, asked, mode=mode, first=first
+                )
+                found |= figures(took, f"{name}_")
+                found |= {f"{name}_changes": len(took), f"{name}_seconds": round(seconds, 2)}
+    return found
 
 
 def main() -> None:
@@ -153,12 +209,13 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--links", type=int, default=100_000)
     options.add_argument("--changes", type=int, default=300, help="links changed one by one")
+    options.add_argument("--beside", type=int, default=100_000, help="loaded beside changes")
     options.add_argument("--pause", type=float, default=0.05, help="seconds between changes")
     options.add_argument("--quick", action="store_true", help="one small round")
     options.add_argument("--keep", action="store_true", help="append to history.jsonl")
     asked = options.parse_args()
     if asked.quick:
-        asked.rounds, asked.links, asked.changes = 1, 20_000, 50
+        asked.rounds, asked.links, asked.changes, asked.beside = 1, 20_000, 50, 20_000
     found = [asyncio.run(measure(asked)) for _ in range(asked.rounds)]
     line: dict[str, object] = {
         "bench": "links",
@@ -167,7 +224,8 @@ def main() -> None:
         "links": asked.links,
     }
     line |= {name: median(each[name] for each in found) for name in found[0]}
-    line["max_ms"] = max(each["max_ms"] for each in found)
+    for name in ("max_ms", "beside_max_ms", "beside_atomic_max_ms"):
+        line[name] = max(each[name] for each in found)
     show(str(line), last=True)
     if asked.keep:
         with HISTORY.open("a") as file:

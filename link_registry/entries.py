@@ -18,7 +18,9 @@ from milepost.vocabulary import LinkId, Millis
 ID_CHARS = 10
 # 32 letters and digits, none of which is easily read as another.
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_SPELLED = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
 SETTABLE = tuple(name for name in (*FIELDS, *ANNOTATIONS) if name != "id")
+_SETTABLE = frozenset(SETTABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ class Entry:
 
 def link_id_from(noise: bytes) -> LinkId:
     """Spell *noise* as an id.  256 is a multiple of 32, so no letter is likelier than another."""
-    return LinkId("".join(ALPHABET[byte % len(ALPHABET)] for byte in noise))
+    return LinkId(noise.translate(_SPELLED).decode())
 
 
 def fields_of(body: Any) -> dict[str, Any]:
@@ -67,8 +69,8 @@ def fields_of(body: Any) -> dict[str, Any]:
         raise FieldError(
             field="id", accepted="nothing: the registry chooses it", got=shape_of(body["id"])
         )
-    unknown = sorted(set(body).difference(SETTABLE))
-    if unknown:
+    if not body.keys() <= _SETTABLE:
+        unknown = sorted(set(body).difference(SETTABLE))
         raise FieldError(
             field=unknown[0][:40], accepted=f"one of {', '.join(SETTABLE)}", got="no such field"
         )
@@ -105,6 +107,12 @@ def differences(old: Entry | None, new: Entry | None) -> list[dict[str, Any]]:
     """Return what is in *new* instead of *old*, field by field; None is a link that is not."""
     before = old.fields() if old else {}
     after = new.fields() if new else {}
+    if not before:
+        return [
+            {"field": name, "before": None, "after": value}
+            for name, value in after.items()
+            if value is not None
+        ]
     return [
         {"field": name, "before": before.get(name), "after": after.get(name)}
         for name in dict.fromkeys((*before, *after))

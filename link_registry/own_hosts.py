@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from milepost.links import WEB_SCHEMES
+from milepost.links import PLAIN_ADDRESS, WEB_SCHEMES
 
 DEFAULT_PORTS = ("80", "443")
 _NAME = r"(?:\*\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
@@ -42,6 +42,9 @@ def without_port(name: str) -> str:
 
 def leads_to(destination: str) -> str:
     """Return the host that *destination* leads to, canonical; empty for what is not of the web."""
+    plain = PLAIN_ADDRESS.fullmatch(destination)
+    if plain:
+        return canonical(plain[1])
     parts = urlsplit(destination)
     if parts.scheme not in WEB_SCHEMES:
         return ""

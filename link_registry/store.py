@@ -47,8 +47,7 @@ PRUNE = """
 
 PRUNE_HISTORY = """
     DELETE FROM history
-     WHERE (link, version) IN (SELECT link, version FROM history
-                                WHERE at_ms < ? ORDER BY at_ms LIMIT ?)
+     WHERE rowid IN (SELECT rowid FROM history WHERE at_ms < ? ORDER BY at_ms LIMIT ?)
 """
 
 POSITION = "SELECT coalesce(max(position), 0) FROM change"

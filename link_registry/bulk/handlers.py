@@ -1,18 +1,24 @@
-"""`POST /v1/links/bulk`: up to 10,000 links in one call, one transaction and one announcement."""
+"""`POST /v1/links/bulk`: up to 10,000 links in one call.
+
+What is to happen whole or not at all is one transaction.  All else is done some
+hundred items at a time, so that a single change need not wait for a whole call.
+"""
 
 import asyncio
 import contextlib
+import functools
+import time
 from collections.abc import Iterator, Mapping
 
 import orjson
 from aiohttp import web
 
 from link_registry.bulk.items import Asked, Chance, all_done, asked_from, failures
-from link_registry.bulk.store import Changing, call_once
+from link_registry.bulk.store import Changing, next_parts_of
 from link_registry.entries import ID_CHARS, link_id_from
 from link_registry.metrics import BULK_ITEMS
 from link_registry.once.keys import digest_of, key_of
-from link_registry.once.store import Call, Done
+from link_registry.once.store import Call, Part, UndoneError
 from link_registry.policy import Policy
 from link_registry.slugs import slugs
 from link_registry.store import LinkStore
@@ -29,6 +35,9 @@ from milepost.vocabulary import Millis
 BODY_BYTES_MAX = 32 << 20
 BODY_SECONDS_MAX = 60.0
 CALLS_MAX = 4  # that are read or done at a time: so much is in memory at most
+# Between two parts, of the time that the last one took: what is written faster than edges take it
+# in stands before every single change in the feed.
+REST_SHARE, REST_SECONDS_MAX = 0.5, 0.05
 KEPT_MAX = 500  # calls that are remembered
 NAME = "change_many_links"
 CONFLICT = 409
@@ -56,39 +65,53 @@ class Bulk:
         key = key_of(request.headers)
         with self._counted():
             body = await _body_of(request)
+            # Elsewhere than on the loop, as it takes its time.
+            asked, digest = await asyncio.to_thread(_read, body)
             call = Call(
                 name=NAME,
                 who=principal_of(request).name,
                 key=key,
-                digest=digest_of(body),
+                digest=digest,
                 now=self._clock.now(),
                 kept_max=KEPT_MAX,
             )
-            done = await call_once(
-                self._store, call, self._policy, lambda links: self._do(body, links, call.now)
-            )
-        return web.Response(
-            body=done.answer,
-            status=CONFLICT if done.refused else 200,
-            content_type="application/problem+json" if done.refused else "application/json",
-            headers={"Cache-Control": "no-store"},
-        )
+            try:
+                return _response(_answer(await self._done(asked, call), applied=True))
+            except UndoneError as undone:
+                results = undone.part.answer
+        if asked.dry_run:
+            return _response(_answer([results], applied=False))
+        return _response(_problem(results), status=CONFLICT)
 
-    def _do(self, body: bytes, links: Changing, now: Millis) -> Done:
-        """Do what *body* asks.  It is read here, on the writer's thread, as it takes its time."""
-        try:
-            asked = asked_from(orjson.loads(body))
-        except orjson.JSONDecodeError as error:
-            msg = f"the body is not JSON: {error}"
-            raise RejectedError(msg) from error
-        results = all_done(asked, links, now, self._chance)
+    async def _done(self, asked: Asked, call: Call) -> list[bytes]:
+        """Do what is asked, part by part; others write between two parts, and edges catch up."""
+        results: list[bytes] = []
+        done = 0
+        while True:
+            begun = time.monotonic()
+            work = functools.partial(self._do, asked, done, call.now)
+            for part in await next_parts_of(self._store, call, self._policy, done, work):
+                BULK_ITEMS.inc(part.changed)
+                results.append(part.answer)
+                done = part.upto
+            if done >= len(asked.items):
+                return results
+            rest = min(REST_SHARE * (time.monotonic() - begun), REST_SECONDS_MAX)
+            await self._clock.sleep(rest)
+
+    def _do(self, asked: Asked, done: int, now: Millis, links: Changing) -> Part:
+        """Do the part of *asked* that follows item *done*.  This is on the writer's thread."""
+        items = asked.part_after(done)
+        results = all_done(items, links, now, self._chance)
         failed = failures(results)
-        if failed and asked.atomic:
-            detail = f"items[{failed[0]}]: {results[failed[0]]['detail']}; nothing was changed"
-            return Done(_problem(detail, results), keep=False, refused=True)
-        if not asked.dry_run:
-            BULK_ITEMS.inc(len(results) - len(failed))
-        return Done(_answer(asked, results), keep=not asked.dry_run)
+        part = Part(
+            upto=done + len(items),
+            answer=orjson.dumps(results)[1:-1],
+            changed=len(items) - len(failed),
+        )
+        if asked.dry_run or (asked.atomic and failed):
+            raise UndoneError(part)
+        return part
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
@@ -118,11 +141,34 @@ async def _body_of(request: web.Request) -> bytes:
     return b"".join(parts)
 
 
-def _answer(asked: Asked, results: list[dict[str, object]]) -> bytes:
-    return orjson.dumps({"applied": not asked.dry_run, "results": results})
+def _read(body: bytes) -> tuple[Asked, bytes]:
+    """Return what *body* asks, and its digest."""
+    try:
+        asked = asked_from(orjson.loads(body))
+    except orjson.JSONDecodeError as error:
+        msg = f"the body is not JSON: {error}"
+        raise RejectedError(msg) from error
+    return asked, digest_of(body)
 
 
-def _problem(detail: str, results: list[dict[str, object]]) -> bytes:
+def _response(body: bytes, *, status: int = 200) -> web.Response:
+    return web.Response(
+        body=body,
+        status=status,
+        content_type="application/problem+json" if status == CONFLICT else "application/json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def _answer(results: list[bytes], *, applied: bool) -> bytes:
+    told = orjson.Fragment(b"[%b]" % b",".join(results))
+    return orjson.dumps({"applied": applied, "results": told})
+
+
+def _problem(results: bytes) -> bytes:
+    told = orjson.loads(b"[%b]" % results)
+    first = failures(told)[0]
+    detail = f"items[{first}]: {told[first]['detail']}; nothing was changed"
     head = {"type": "about:blank", "title": ConflictError.title, "status": CONFLICT}
-    tail = {"detail": detail, "code": ConflictError.code, "applied": False, "results": results}
+    tail = {"detail": detail, "code": ConflictError.code, "applied": False, "results": told}
     return orjson.dumps(head | tail)

@@ -5,7 +5,7 @@ Rules of this file:
 - An item either happens whole or is refused before anything of it has happened.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from milepost.links import ANY_HOST, Link
 from milepost.vocabulary import LinkId, Millis
 
 ITEMS_MAX = 10_000
+ITEMS_A_PART = 200  # so long, about 15 ms, a single change has to wait
 ATOMIC, BEST_EFFORT = "atomic", "best-effort"
 MODES = (ATOMIC, BEST_EFFORT)
 FIELDS = ("items", "mode", "dry_run")
@@ -35,6 +36,12 @@ class Asked:
     items: list[Any]
     atomic: bool
     dry_run: bool  # say what would become of it, and change nothing
+
+    def part_after(self, done: int) -> list[Any]:
+        """Return the items that are to be done next, in one transaction."""
+        if self.atomic or self.dry_run:
+            return self.items
+        return self.items[done : done + ITEMS_A_PART]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +95,11 @@ def asked_from(body: Any) -> Asked:
     return Asked(items, mode == ATOMIC, dry_run)
 
 
-def all_done(asked: Asked, links: Links, now: Millis, chance: Chance) -> list[dict[str, Any]]:
-    """Do every item in its order; return a result for each."""
-    return [_result(item, links, now, chance) for item in asked.items]
+def all_done(
+    items: Sequence[Any], links: Links, now: Millis, chance: Chance
+) -> list[dict[str, Any]]:
+    """Do *items* in their order; return a result for each."""
+    return [_result(item, links, now, chance) for item in items]
 
 
 def failures(results: list[dict[str, Any]]) -> list[int]:

@@ -1,4 +1,4 @@
-"""The SQL of bulk calls: each is one transaction, and its answer may be remembered in it."""
+"""The SQL of bulk calls: links inside of one transaction, of a whole call or of a part."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from link_registry.changing.store import (
     replace_link,
 )
 from link_registry.entries import Entry
-from link_registry.once.store import Call, Done, once
+from link_registry.once.store import Call, Part, next_parts
 from link_registry.policy import Policy
 from link_registry.store import LinkStore
 from milepost.links import Link
@@ -54,8 +54,8 @@ class Changing:
         remove_link(self._db, entry, now, self._who)
 
 
-async def call_once(
-    store: LinkStore, call: Call, policy: Policy, work: Callable[[Changing], Done]
-) -> Done:
-    """Do *work* in one transaction and return its answer, or the one that is remembered."""
-    return await once(store, call, lambda db: work(Changing(db, call.who, policy)))
+async def next_parts_of(
+    store: LinkStore, call: Call, policy: Policy, done: int, work: Callable[[Changing], Part]
+) -> list[Part]:
+    """Return what is remembered of *call* from item *done* on, or else do *work*, the next part."""
+    return await next_parts(store, call, done, lambda db: work(Changing(db, call.who, policy)))

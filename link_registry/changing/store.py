@@ -64,9 +64,9 @@ RULES_LEAD = "INSERT INTO rule_leads_to (leads_to, link) VALUES (?, ?)"
 
 RULES_LEAD_NOWHERE = "DELETE FROM rule_leads_to WHERE link = ?"
 
+# The position follows that of the newest change, which is never deleted.
 REMEMBER = """
-    INSERT INTO change (position, action, link, rule, at_ms)
-    SELECT coalesce(max(position), 0) + 1, ?, ?, ?, ? FROM change
+    INSERT INTO change (action, link, rule, at_ms) VALUES (?, ?, ?, ?)
 """
 
 NOTE_DOWN = """

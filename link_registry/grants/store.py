@@ -37,7 +37,7 @@ from link_registry.grants.rules import (
     released_link,
 )
 from link_registry.grants.turns import Due
-from link_registry.once.store import Call, Done, once
+from link_registry.once.store import Call, once
 from link_registry.store import LinkStore
 from milepost.errors import ConflictError, NotFoundError, UnavailableError
 from milepost.links import Link
@@ -180,12 +180,12 @@ class GrantStore:
         """
         made: list[Grant] = []
 
-        def work(db: Connection) -> Done:
+        def work(db: Connection) -> bytes:
             made[:] = [_make(db, wish, draw, call, check)]
-            return Done(told(made[0]), keep=True)
+            return told(made[0])
 
-        done = await once(self._links, call, work)
-        return Made(done.answer, made[0] if made else None)
+        answer = await once(self._links, call, work)
+        return Made(answer, made[0] if made else None)
 
     async def extend(self, grant_id: str, minutes: int, now: Millis, who: str) -> Grant:
         """Put the end of a grant off, and that of its link."""

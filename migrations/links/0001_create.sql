@@ -8,8 +8,8 @@ CREATE TABLE meta (             -- one row, written when the file is made
     holder     BLOB    NOT NULL   -- the process that took it last: no other may write
 ) STRICT;
 
-CREATE TABLE link (
-    id          TEXT    PRIMARY KEY,
+CREATE TABLE link (             -- in the order in which they were made: ids are random
+    id          TEXT    NOT NULL PRIMARY KEY,
     host        TEXT    NOT NULL,  -- '*': every host
     path        TEXT    NOT NULL,  -- with a '*' at its end: a pattern
     destination TEXT    NOT NULL,
@@ -28,9 +28,9 @@ CREATE TABLE link (
     click_limit INTEGER,           -- NULL: none
     clicks      INTEGER NOT NULL DEFAULT 0,  -- the most that was ever counted; makes no version
     UNIQUE (host, path)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
-CREATE INDEX link_path ON link (path);
+CREATE INDEX link_path ON link (path, id);
 CREATE INDEX link_leads_to ON link (leads_to);
 CREATE TABLE rule_leads_to (    -- the same of a link's rules; a link without rules has no row
     leads_to TEXT NOT NULL,
@@ -38,11 +38,11 @@ CREATE TABLE rule_leads_to (    -- the same of a link's rules; a link without ru
     PRIMARY KEY (leads_to, link)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX rule_leads_to_link ON rule_leads_to (link);
-CREATE INDEX link_created ON link (created_ms);
+CREATE INDEX link_created ON link (created_ms, id);
 CREATE INDEX link_limited ON link (id) WHERE click_limit IS NOT NULL AND enabled = 1;
 
 -- What people did to a link, for as long as there is this database: also when it is deleted.
-CREATE TABLE history (
+CREATE TABLE history (          -- in the order in which it was written
     link       TEXT    NOT NULL,
     version    INTEGER NOT NULL,   -- that the link had afterwards; a deletion counts as one
     action     TEXT    NOT NULL CHECK (action IN ('create', 'update', 'delete')),
@@ -50,7 +50,7 @@ CREATE TABLE history (
     who        TEXT    NOT NULL,   -- name of the token that made the change
     fields     TEXT    NOT NULL,   -- JSON: [{"field", "before", "after"}]
     PRIMARY KEY (link, version)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX history_at ON history (at_ms);
 
 CREATE TABLE change (           -- what edges need; never updated, and the newest row is never deleted
@@ -104,7 +104,13 @@ CREATE TABLE call (             -- a call that named a key, for a day
     who    TEXT    NOT NULL,    -- name of the token that made it
     key    TEXT    NOT NULL,
     digest BLOB    NOT NULL,    -- of its body
-    answer BLOB    NOT NULL,    -- compressed
     at_ms  INTEGER NOT NULL,
     UNIQUE (name, who, key)
 ) STRICT;
+
+CREATE TABLE call_part (        -- written with what it tells of: a call that was cut goes on behind it
+    call   INTEGER NOT NULL REFERENCES call (number) ON DELETE CASCADE,
+    upto   INTEGER NOT NULL,    -- how far the call is done with it
+    answer BLOB    NOT NULL,    -- compressed
+    PRIMARY KEY (call, upto)
+) STRICT, WITHOUT ROWID;

@@ -1,12 +1,14 @@
 """Links as they travel."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from milepost.errors import RejectedError
-from milepost.links import Link, is_reserved, link_from
+from milepost.links import PLAIN_ADDRESS, Link, is_reserved, link_from
 from tests.kernel.kernel_values import json_values
 
 RULE = {"path": "/a", "destination": "https://example.org/"}
@@ -160,3 +162,15 @@ def test_a_link_comes_back_from_its_rule() -> None:
 def test_what_the_edge_answers_itself(path: str, reserved: bool) -> None:  # noqa: FBT001
     """A link there would never be reached."""
     assert is_reserved(path) is reserved
+
+
+@given(st.from_regex(PLAIN_ADDRESS, fullmatch=True))
+def test_the_quick_look_at_an_address_finds_what_the_thorough_one_does(address: str) -> None:
+    """What is taken at a glance names a host as it stands there, and no port."""
+    plain = PLAIN_ADDRESS.fullmatch(address)
+    parts = urlsplit(address)
+
+    assert plain
+    assert parts.netloc == plain[1]
+    assert parts.hostname
+    assert parts.port is None

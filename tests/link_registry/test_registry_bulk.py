@@ -217,9 +217,9 @@ async def test_bodies_and_keys_are_bounded(
 
 
 async def test_many_links_are_one_announcement(registry: Registry) -> None:
-    """Edges are woken once, and each change has its place in the feed."""
+    """Edges are woken once by an atomic call, and each change has its place in the feed."""
     woken = registry.news.next()
-    told = await _bulk(registry, [{"link": a_link(f"/{n}")} for n in range(500)])
+    told = await _bulk(registry, [{"link": a_link(f"/{n}")} for n in range(500)], mode="atomic")
     changes = await registry.store.changes_after(Position(0), 1_000)
 
     assert woken.is_set()
