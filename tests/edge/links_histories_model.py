@@ -106,14 +106,7 @@ class Region:
 
     def held(self) -> tuple[FeedPlace | None, State]:
         """Return what the replica holds at this moment, and of which place."""
-        if not self.path.exists():
-            return None, frozenset()
-        with contextlib.closing(sqlite.connect_read_only(self.path)) as db:
-            db.execute("BEGIN")
-            place = db.execute(PLACE).fetchone()
-            rows: State = frozenset(map(tuple, db.execute(ROWS).fetchall()))
-            db.execute("ROLLBACK")
-        return (FeedPlace(place[0], Position(place[1])) if place else None), rows
+        return held_in(self.path)
 
     def copy_to(self, out: Path) -> None:
         """Copy the replica as it is at this moment."""
@@ -157,6 +150,18 @@ class Region:
             assert len(self.edge.links.table) == len(fresh.table)
         finally:
             fresh.close()
+
+
+def held_in(path: Path, place_query: str = PLACE) -> tuple[FeedPlace | None, State]:
+    """Return which links a database holds at this moment, and of which place they are."""
+    if not path.exists():
+        return None, frozenset()
+    with contextlib.closing(sqlite.connect_read_only(path)) as db:
+        db.execute("BEGIN")
+        place = db.execute(place_query).fetchone()
+        rows: State = frozenset(map(tuple, db.execute(ROWS).fetchall()))
+        db.execute("ROLLBACK")
+    return (FeedPlace(place[0], Position(place[1])) if place else None), rows
 
 
 async def newest(registry: Registry) -> FeedPlace:
