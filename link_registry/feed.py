@@ -7,7 +7,7 @@ up nobody.  Who does not read at all is cut, and resumes.
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -15,7 +15,7 @@ from aiohttp import web
 from link_registry.metrics import CUT, SNAPSHOTS, SUBSCRIBERS
 from link_registry.news import News
 from link_registry.packing import HEADER, takes_gzip
-from link_registry.pages import CHANGES_BEHIND_MAX, Pages, Piece
+from link_registry.pages import CHANGES_BEHIND_MAX, Pages, Piece, continuing
 from link_registry.paging import refuse_unknown
 from link_registry.store import LinkStore
 from milepost.clock import Clock
@@ -38,19 +38,24 @@ HEADERS = {
     "Vary": "Accept-Encoding",
 }
 BEAT = Piece(HEARTBEAT)
+NO_OTHERS: Mapping[str, Position] = {}
 
 
-def resumes_at(asked: str, newest: FeedPlace) -> Position | None:
-    """Return the position that the Last-Event-ID *asked* resumes from; None: only a snapshot helps.
+def resumes_at(
+    asked: str, newest: FeedPlace, earlier: Mapping[str, Position] = NO_OTHERS
+) -> FeedPlace | None:
+    """Return the place that the Last-Event-ID *asked* resumes from; None: only a snapshot helps.
 
-    A position of another history means nothing here, and one from the future
-    shows that this database was set back.
+    A position of another history means nothing here, unless this one goes on from it,
+    and then up to its end; one beyond that shows that this database was set back.
     """
     place = feed_place(asked)
-    if place is None or place.history != newest.history:
+    if place is None:
         return None
-    behind = newest.position - place.position
-    return place.position if 0 <= behind <= CHANGES_BEHIND_MAX else None
+    end = newest.position if place.history == newest.history else earlier.get(place.history)
+    if end is None or place.position > end:
+        return None
+    return place if newest.position - place.position <= CHANGES_BEHIND_MAX else None
 
 
 def is_ahead(asked: str, newest: FeedPlace) -> bool:
@@ -102,7 +107,7 @@ class Feed:
 
     async def _serve(self, subscriber: "Subscriber", asked: str) -> None:
         await subscriber.begin()
-        place = await self._resumed(asked)
+        place = await self._resumed(subscriber, asked)
         while True:
             if place is None or place.history != self._store.fence.history:
                 place = await self._send_snapshot(subscriber)
@@ -113,12 +118,16 @@ class Feed:
             if not await self._heard(news):
                 await subscriber.send(BEAT)
 
-    async def _resumed(self, asked: str) -> FeedPlace | None:
+    async def _resumed(self, subscriber: "Subscriber", asked: str) -> FeedPlace | None:
         newest = self._store.place(await self._store.position())
         if is_ahead(asked, newest):
             await self._set_back(newest)
-        position = resumes_at(asked, newest)
-        return None if position is None else FeedPlace(newest.history, position)
+        held = resumes_at(asked, newest, self._store.fence.earlier)
+        if held is None or held.history == newest.history:
+            return held
+        place = FeedPlace(newest.history, held.position)
+        await subscriber.send(continuing(held, place))
+        return place
 
     async def _set_back(self, newest: FeedPlace) -> None:
         """Begin a new history: who was told more may have missed what took its place."""

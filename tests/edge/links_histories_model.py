@@ -17,6 +17,7 @@ from milepost.links import FeedPlace, Link, link_from
 from milepost.targeting.rules import text_of
 from milepost.vocabulary import Position
 from regional_logger.links.local import LocalLinks
+from regional_logger.links.table import LinkTable
 from tests.edge.links_wire import Wire
 from tests.edge.links_world import Edge, edge
 from tests.link_registry.registry_world import Registry
@@ -30,6 +31,7 @@ ROWS = """
 PLACE = "SELECT history, position FROM feed"
 MOVE = "UPDATE feed SET history = coalesce(?, history), position = position + ?"
 EVERYTHING = 100_000
+PATIENCE_SECONDS = 30.0
 
 
 def row_of(link: Link) -> Row:
@@ -45,38 +47,40 @@ class Model:
 
     def __init__(self) -> None:
         self.states: dict[FeedPlace, list[State]] = {}
-        self._place: FeedPlace | None = None
+        self.line: dict[Position, State] = {}  # those that the present one has come from
+        self._history = ""
         self._rows: dict[str, Row] = {}
-
-    def set_back(self) -> None:
-        """Hear that what comes next may follow on something other than what came last."""
-        self._place = None
 
     async def note(self, registry: Registry) -> State:
         """Learn what has happened since, change by change; return what there is now."""
         place = await newest(registry)
         links = [link async for _, part in registry.store.parts(500) for link in part]
         table: dict[str, Row] = {link.id: row_of(link) for link in links}
-        if self._place is None or self._place.history != place.history:
-            self._rows = dict(table)
-            self._remember(place)
-        for change in await registry.store.changes_after(self._position, EVERYTHING):
+        if self._history != place.history:
+            self._begin(place, table)
+        for change in await registry.store.changes_after(max(self.line), EVERYTHING):
             link = link_from(orjson.loads(change.rule), orjson.loads(change.rule)["id"])
             if change.action == "delete":
                 del self._rows[link.id]
             else:
                 self._rows[link.id] = row_of(link)
-            self._remember(FeedPlace(place.history, change.position))
+            self._remember(change.position)
         assert self._rows == table, "the feed does not tell what is in the table"
         return frozenset(table.values())
 
-    @property
-    def _position(self) -> Position:
-        return self._place.position if self._place else Position(0)
+    def _begin(self, place: FeedPlace, table: dict[str, Row]) -> None:
+        """Hear of a history; it goes on from what has been, or from a part of that."""
+        self._history, self._rows = place.history, dict(table)
+        was = self.line.get(place.position, frozenset(table.values()))
+        assert was == frozenset(table.values()), "the table is not what it was at its position"
+        self.line[place.position] = was
+        for position, state in self.line.items():
+            self.states.setdefault(FeedPlace(place.history, position), []).append(state)
 
-    def _remember(self, place: FeedPlace) -> None:
-        self._place = place
-        self.states.setdefault(place, []).append(frozenset(self._rows.values()))
+    def _remember(self, position: Position) -> None:
+        self.line[position] = frozenset(self._rows.values())
+        place = FeedPlace(self._history, position)
+        self.states.setdefault(place, []).append(self.line[position])
 
 
 class Region:
@@ -139,12 +143,14 @@ class Region:
     async def agree(self, asked: Callable[[], list[tuple[str, str]]]) -> None:
         """Have memory answer as it would if it were read from the replica just now."""
         assert self.edge is not None
-        fresh = LocalLinks.beginning(b"key", self._bytes_max, self.path)
+        table = LinkTable(b"key", self._bytes_max)
+        fresh = LocalLinks(table, self.path, seconds_max=PATIENCE_SECONDS)
         try:
             await fresh.renew()
             read = Edge(self.edge.store, fresh, self.edge.follower)
             for host, path in asked():
-                assert await self.edge.find(host, path) == await read.find(host, path)
+                found = await self.edge.find(host, path), await read.find(host, path)
+                assert found[0] == found[1], f"memory is not the replica at {host}{path}"
                 name = host.partition(":")[0]
                 assert self.edge.links.table.has_host(name) == fresh.table.has_host(name)
             assert len(self.edge.links.table) == len(fresh.table)

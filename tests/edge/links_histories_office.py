@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from milepost.mark.file import mark_path
-from milepost.vocabulary import Millis
-from tests.edge.links_histories_model import Model, copy_database
+from milepost.vocabulary import Millis, Position
+from tests.edge.links_histories_model import Model, State, copy_database
 from tests.link_registry.registry_world import Registry, running_registry
 
 
@@ -19,7 +19,7 @@ class Office:
         self._model = model
         self._now = Millis(1_000)
         self._stack = AsyncExitStack()
-        self.copies: list[Path] = []
+        self._copies: list[tuple[Path, dict[Position, State]]] = []
         folder.mkdir()
 
     @property
@@ -48,17 +48,17 @@ class Office:
 
     def back_up(self) -> None:
         """Copy database and mark."""
-        copy = self._folder / f"copy-{len(self.copies)}.db"
+        copy = self._folder / f"copy-{len(self._copies)}.db"
         copy_database(self.database, copy)
         shutil.copy(mark_path(self.database), mark_path(copy))
-        self.copies.append(copy)
+        self._copies.append((copy, dict(self._model.line)))
 
     async def put_back(self, number: int, *, how: str) -> None:
         """Start with an older copy: restored beside its mark, without one, or with its own."""
-        if not self.copies:
+        if not self._copies:
             return
         await self.stop()
-        copy = self.copies[number % len(self.copies)]
+        copy, line = self._copies[number % len(self._copies)]
         for path in self._folder.glob(f"{self.database.name}-*"):
             path.unlink()
         if how == "with its mark":  # into the same file, as when a whole disk is set back
@@ -70,5 +70,5 @@ class Office:
             restored.replace(self.database)
         if how == "without a mark":
             mark_path(self.database).unlink()
-        self._model.set_back()
+        self._model.line = dict(line)
         await self.start()

@@ -79,15 +79,16 @@ class Wire:
         task = asyncio.create_task(self._serve(reader, writer))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
+        # Also where it was told to end before it had begun.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers = [writer]
+        back: asyncio.StreamWriter | None = None
         try:
             port = self._target()
             if self.refuses or port is None:
                 return
             there, back = await asyncio.open_connection("127.0.0.1", port)
-            writers.append(back)
             asking = asyncio.create_task(_ask(reader, back))
             try:
                 await self._answer(there, writer)
@@ -97,8 +98,8 @@ class Wire:
         except OSError:
             pass  # somebody has hung up
         finally:
-            for each in writers:
-                each.transport.abort()
+            if back is not None:
+                back.transport.abort()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(self.trickle[0] if self.trickle else CHUNK_BYTES):

@@ -6,6 +6,7 @@ afterwards each replica is the registry's table, and what is deleted is a 404 ev
 
 import asyncio
 import contextlib
+import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from milepost.errors import ServiceError
 from milepost.litestream import Litestream
+from milepost.mark.file import mark_path
 from tests.edge.links_regions import Regions, regions
 from tests.log.kit import Service, clean_env
 from tests.log.stores import Store
@@ -84,8 +86,12 @@ async def test_a_registry_killed_again_and_again(tmp_path: Path) -> None:
     assert len(table) > 4_000
 
 
-async def test_a_registry_restored_to_an_older_moment(tmp_path: Path) -> None:
-    """What was done since is gone everywhere, also where nobody heard of it for a while."""
+@pytest.mark.parametrize("whole_disk", [False, True], ids=["restored", "set back"])
+async def test_a_registry_restored_to_an_older_moment(tmp_path: Path, *, whole_disk: bool) -> None:
+    """What was done since is gone everywhere, also where nobody heard of it for a while.
+
+    Whether the database alone is another, or the disk as it was, with the mark on it.
+    """
     folder = tmp_path / "store"
     folder.mkdir()
     store = Store(f"file://{folder}", folder)
@@ -96,6 +102,7 @@ async def test_a_registry_restored_to_an_older_moment(tmp_path: Path) -> None:
         older = running.table()
         copy = tmp_path / "older.db"
         _restore(store, copy)
+        shutil.copy(mark_path(running.database), mark_path(copy))
         await _end(running, made)
         after = await running.create("/after")
         await running.until("/after", THERE)
@@ -104,7 +111,7 @@ async def test_a_registry_restored_to_an_older_moment(tmp_path: Path) -> None:
         await running.create("/only-here")
         await running.until("/only-here", [302, 404, 404])
         running.registry.kill()
-        _put_in_place(copy, running.database)
+        _put_in_place(copy, running.database, whole_disk=whole_disk)
         await running.start_registry()
         with_others = running.table()
         for number in range(20):  # the positions that edges know mean something else now
@@ -135,10 +142,14 @@ def _restore(store: Store, out: Path) -> None:
     )
 
 
-def _put_in_place(copy: Path, database: Path) -> None:
-    for path in database.parent.glob(f"{database.name}*"):
+def _put_in_place(copy: Path, database: Path, *, whole_disk: bool) -> None:
+    for path in database.parent.glob(f"{database.name}-*"):
         path.unlink()
-    copy.rename(database)
+    if whole_disk:  # the file system calls the files what it did
+        database.write_bytes(copy.read_bytes())
+        mark_path(database).write_bytes(mark_path(copy).read_bytes())
+    else:
+        copy.replace(database)
 
 
 async def test_what_is_deleted_while_regions_are_cut_off(tmp_path: Path) -> None:
