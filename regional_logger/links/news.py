@@ -51,6 +51,7 @@ class Applied:
     place: FeedPlace
     gone: tuple[Link, ...]
     put: Link | None
+    after: FeedPlace | None = None  # the place that is the same, where a history goes on
 
 
 def read_part(event: Event) -> Part:
