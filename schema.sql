@@ -146,8 +146,16 @@ BEGIN SELECT raise(ABORT, 'the audit table only grows'); END;
 -- The registry's links, and every change that was ever made to them.  Written by
 -- the registry alone; a change stands in the transaction of the link it changes.
 CREATE TABLE meta (             -- one row, written when the file is made
-    history    TEXT    NOT NULL CHECK (length(history) = 32), -- random; another after a restore
+    history    TEXT    NOT NULL CHECK (length(history) = 32), -- random; another at each start
     holder     BLOB    NOT NULL   -- the process that took it last: no other may write
+) STRICT;
+
+-- The histories that the present one goes on from, and how far each of them got.  A copy
+-- that was set back says so: what edges were told beyond its end is no part of it.
+CREATE TABLE earlier (          -- ordered by when they ended
+    number     INTEGER PRIMARY KEY,
+    history    TEXT    NOT NULL UNIQUE,
+    position   INTEGER NOT NULL   -- the last one that belongs to it, or to one before it
 ) STRICT;
 
 CREATE TABLE link (             -- in the order in which they were made: ids are random

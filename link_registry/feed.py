@@ -7,7 +7,7 @@ up nobody.  Who does not read at all is cut, and resumes.
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -15,7 +15,7 @@ from aiohttp import web
 from link_registry.metrics import CUT, SNAPSHOTS, SUBSCRIBERS
 from link_registry.news import News
 from link_registry.packing import HEADER, takes_gzip
-from link_registry.pages import CHANGES_BEHIND_MAX, Pages, Piece
+from link_registry.pages import CHANGES_BEHIND_MAX, Pages, Piece, continuing
 from link_registry.paging import refuse_unknown
 from link_registry.store import LinkStore
 from milepost.clock import Clock
@@ -37,38 +37,31 @@ HEADERS = {
     "Vary": "Accept-Encoding",
 }
 BEAT = Piece(HEARTBEAT)
+NO_OTHERS: Mapping[str, Position] = {}
 
 
-def resumes_at(asked: str, newest: FeedPlace) -> Position | None:
-    """Return the position that the Last-Event-ID *asked* resumes from; None: only a snapshot helps.
+def resumes_at(
+    asked: str, newest: FeedPlace, earlier: Mapping[str, Position] = NO_OTHERS
+) -> FeedPlace | None:
+    """Return the place that the Last-Event-ID *asked* resumes from; None: only a snapshot helps.
 
-    A position of another history means nothing here, and one from the future
-    shows that this database was set back.
+    A position of another history means nothing here, unless this one goes on from it,
+    and then up to its end; one beyond that shows that this database was set back.
     """
     place = feed_place(asked)
-    if place is None or place.history != newest.history:
+    if place is None:
         return None
-    behind = newest.position - place.position
-    return place.position if 0 <= behind <= CHANGES_BEHIND_MAX else None
-
-
-def is_ahead(asked: str, newest: FeedPlace) -> bool:
-    """Tell whether *asked* is from the future of this history: it went on differently once.
-
-    That is only what a subscriber says, and any that has a token may say it: see `Feed`.
-    """
-    place = feed_place(asked)
-    return (
-        place is not None and place.history == newest.history and place.position > newest.position
-    )
+    end = newest.position if place.history == newest.history else earlier.get(place.history)
+    if end is None or place.position > end:
+        return None
+    return place if newest.position - place.position <= CHANGES_BEHIND_MAX else None
 
 
 class Feed:
     """Everybody who follows, and what they share.
 
-    A subscriber that is ahead gets a snapshot.  It shows as well that the database was set
-    back together with its mark, but only of a history that this process has found: so it
-    can end that one, once after a start, and none that was begun since.
+    The history is this process's own, so who says to have been told more of it is wrong, and
+    gets a snapshot like anybody else who cannot resume.
     """
 
     def __init__(self, store: LinkStore, news: News, clock: Clock) -> None:
@@ -108,10 +101,10 @@ class Feed:
 
     async def _serve(self, subscriber: "Subscriber", asked: str) -> None:
         await subscriber.begin()
-        place = await self._resumed(asked)
+        place = await self._resumed(subscriber, asked)
+        if place is None:
+            place = await self._send_snapshot(subscriber)
         while True:
-            if place is None or place.history != self._store.fence.history:
-                place = await self._send_snapshot(subscriber)
             news = self._news.next()
             while page := await self._pages.after(place):
                 await subscriber.send(page.piece)
@@ -119,14 +112,14 @@ class Feed:
             if not await self._heard(news):
                 await subscriber.send(BEAT)
 
-    async def _resumed(self, asked: str) -> FeedPlace | None:
+    async def _resumed(self, subscriber: "Subscriber", asked: str) -> FeedPlace | None:
         newest = self._store.place(await self._store.position())
-        if is_ahead(asked, newest) and self._store.fence.may_be_set_back(newest.history):
-            # Who was told more may have missed what took its place.
-            await self._store.fence.begin_anew(newest.history, "an edge has been told more")
-            self._news.announce()
-        position = resumes_at(asked, newest)
-        return None if position is None else FeedPlace(newest.history, position)
+        held = resumes_at(asked, newest, self._store.fence.earlier)
+        if held is None or held.history == newest.history:
+            return held
+        place = FeedPlace(newest.history, held.position)
+        await subscriber.send(continuing(held, place))
+        return place
 
     async def _send_snapshot(self, subscriber: "Subscriber") -> FeedPlace:
         snapshot = await self._pages.snapshot()

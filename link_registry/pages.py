@@ -17,7 +17,7 @@ from link_registry.news import News
 from link_registry.packing import packed, unpacked
 from link_registry.store import Change, LinkStore
 from milepost.errors import UnavailableError
-from milepost.links import FeedPlace
+from milepost.links import CONTINUE, FeedPlace
 from milepost.sse import Event, frame
 from milepost.vocabulary import Position
 
@@ -89,11 +89,7 @@ class Pages:
         async with self._building:
             snapshot = self._shared()
             newest = self._store.place(await self._store.position())
-            if (
-                snapshot is None
-                or snapshot.place.history != newest.history
-                or newest.position - snapshot.place.position > CHANGES_BEHIND_MAX
-            ):
+            if snapshot is None or newest.position - snapshot.place.position > CHANGES_BEHIND_MAX:
                 snapshot = await self._read_snapshot()
                 self._shared = weakref.ref(snapshot)
             return snapshot
@@ -119,6 +115,12 @@ class Pages:
             parts = [orjson.dumps([link.to_rule() for link in links])]
         pieces += [Piece(_part_frame(part, last=True, place=str(place))) for part in parts]
         return Snapshot(place, tuple(pieces))
+
+
+def continuing(held: FeedPlace, place: FeedPlace) -> Piece:
+    """Return what tells who holds *held* that it is the same as *place*."""
+    data = orjson.dumps({"after": str(held)})
+    return Piece(frame(Event(CONTINUE, data, str(place))))
 
 
 def _change_frame(history: str, change: Change) -> bytes:

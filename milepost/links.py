@@ -24,6 +24,7 @@ ANY_HOST = WILDCARD = "*"
 EXPIRES_MS_MAX = 253_402_300_799_999  # the end of the year 9999
 RESERVED_PATHS = ("/e", "/robots.txt", "/favicon.ico")
 ACTIONS = ("create", "update", "delete")
+CONTINUE = "continue"  # the feed's event for: what you hold is true for another place as well
 WEB_SCHEMES = frozenset({"http", "https"})
 # What a browser would run, or read on the visitor's own machine: no setting allows these.
 NEVER_SCHEMES = frozenset(

@@ -1,12 +1,16 @@
 """The fence around the registry's database: one process writes it, and it tells a restore.
 
 An edge resumes from a position within a history.  A database that was restored, or
-rolled back, may give the same positions to other changes: so it begins another
-history, in which no edge's position means anything, and each takes a snapshot.
+rolled back, may give the same positions to other changes.  So each start begins
+another history, and the database itself knows which ones that goes on from, and how
+far they got: who was told more than that was told something else.  Where the mark
+shows that the database is not the one that was here, it goes on from none, and each
+edge takes a snapshot.
 
 What holds after each step of `claim`:
 1. taken: whoever held the database before fails at its next transaction, and the
-   history is another if the database is not what its mark was written for;
+   history is another, which goes on from the one before unless the database is not
+   what its mark was written for;
 2. marked: the next start finds the database as it is.  Dying before that costs
    another history, which is a snapshot for each edge and nothing else.
 """
@@ -18,6 +22,7 @@ from typing import Self
 from link_registry.fencing import store
 from milepost.clock import Entropy
 from milepost.database import Writer
+from milepost.links import FeedPlace
 from milepost.logs import get_log
 from milepost.mark.file import file_number, read_mark, write_mark
 from milepost.mark.rules import Mark, why_new
@@ -35,13 +40,12 @@ class Fence:
 
     def __init__(self, path: Path, writer: Writer, machine: str, entropy: Entropy) -> None:
         self.history = ""
-        self._found = ""  # the history in force, if it is older than this process
+        self.earlier: dict[str, Position] = {}  # the histories it goes on from, up to there
         self._path = path
         self._writer = writer
         self._machine = machine
         self._entropy = entropy
         self._marked: Mark | None = None
-        self._beginning = asyncio.Lock()
 
     @classmethod
     async def claim(cls, path: Path, writer: Writer, *, machine: str, entropy: Entropy) -> Self:
@@ -50,15 +54,19 @@ class Fence:
         holder = entropy(HOLDER_BYTES)
         mark, file = read_mark(path), file_number(path)
 
-        def work(db: Connection) -> tuple[str, str, int]:
+        def work(db: Connection) -> tuple[str, int]:
             held = store.held(db)
             reason = why_new(mark, held, machine, file)
-            history = fence.new_history() if reason or held.name is None else held.name
-            store.take(db, history, holder)
-            return history, reason, held.height
+            if reason:
+                store.forget_earlier(db)
+            else:
+                store.end_history(db, held.height)
+            fence.history = fence.new_history()
+            fence.earlier = store.earlier(db)
+            store.take(db, fence.history, holder)
+            return reason, held.height
 
-        fence.history, reason, height = await writer.transact(work)
-        fence._found = "" if reason else fence.history
+        reason, height = await writer.transact(work)
         writer.require(lambda db: store.require_holder(db, holder))
         if reason:
             log.info("history.begun", reason=reason)
@@ -69,22 +77,12 @@ class Fence:
         """Return a name that no history has had."""
         return self._entropy(HISTORY_BYTES).hex()
 
-    def may_be_set_back(self, history: str) -> bool:
-        """Tell whether a volume that was set back could show this *history* as it does.
-
-        Not one that this process began itself: nobody has been told more of it.
-        """
-        return history == self._found
-
-    async def begin_anew(self, before: str, reason: str) -> None:
-        """Begin a new history after *before*, if that has not been done meanwhile."""
-        async with self._beginning:
-            if before != self.history:
-                return
-            history = self.new_history()
-            await self._writer.transact(lambda db: store.set_history(db, history))
-            self.history, self._found = history, ""
-            log.warning("history.begun", reason=reason)
+    def present(self, place: FeedPlace) -> FeedPlace:
+        """Return *place* as one of the present history, if that goes on from there."""
+        end = self.earlier.get(place.history)
+        if end is None or place.position > end:
+            return place
+        return FeedPlace(self.history, place.position)
 
     async def look(self) -> None:
         """Keep the mark true, and end this process if another has taken the database over."""

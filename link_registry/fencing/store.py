@@ -1,14 +1,22 @@
-"""The SQL of who may write the registry's database, and of its history."""
+"""The SQL of who may write the registry's database, and of its histories."""
 
 from milepost.errors import ConfigError
 from milepost.mark.rules import Held
 from milepost.sqlite import Connection
+from milepost.vocabulary import Position
 
 META = "SELECT history, (SELECT coalesce(max(position), 0) FROM change) FROM meta"
 BEGIN = "INSERT INTO meta (history, holder) VALUES (?, ?)"
 TAKE = "UPDATE meta SET history = ?, holder = ?"
-RENAME = "UPDATE meta SET history = ?"
 HOLDER = "SELECT holder FROM meta"
+ENDED = "INSERT INTO earlier (history, position) SELECT history, ? FROM meta"
+FORGET_OLDEST = """
+    DELETE FROM earlier WHERE number <= (SELECT max(number) FROM earlier) - ?
+"""
+FORGET_EARLIER = "DELETE FROM earlier"
+EARLIER = "SELECT history, position FROM earlier"
+
+EARLIER_MAX = 1_000  # starts after which an edge that was away takes a snapshot
 
 
 def held(db: Connection) -> Held:
@@ -23,9 +31,20 @@ def take(db: Connection, history: str, holder: bytes) -> None:
         db.execute(BEGIN, (history, holder))
 
 
-def set_history(db: Connection, history: str) -> None:
-    """Begin *history*."""
-    db.execute(RENAME, (history,))
+def end_history(db: Connection, height: int) -> None:
+    """Have the next history go on from this one, which ends at *height*."""
+    db.execute(ENDED, (height,))
+    db.execute(FORGET_OLDEST, (EARLIER_MAX,))
+
+
+def forget_earlier(db: Connection) -> None:
+    """Have the next history go on from no other."""
+    db.execute(FORGET_EARLIER)
+
+
+def earlier(db: Connection) -> dict[str, Position]:
+    """Return the histories that this one goes on from, and how far each of them got."""
+    return {history: Position(position) for history, position in db.execute(EARLIER)}
 
 
 def require_holder(db: Connection, holder: bytes) -> None:

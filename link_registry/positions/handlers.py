@@ -1,6 +1,7 @@
 """The calls with which edges report how far they are, and people look."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -32,6 +33,8 @@ class Positions:
         """Note how far an edge is."""
         refuse_unknown(request.query)
         report = report_from(await json_body(request), self._clock.now())
+        if report.place is not None:
+            report = replace(report, place=self._store.fence.present(report.place))
         self._board.put(report, self._store.fence.history)
         return web.Response(status=NO_CONTENT)
 

@@ -173,7 +173,8 @@ class FeedFollower:
             gone = await self._store.apply(*follow)
             self._unsettled = False
             for change, old in zip(follow, gone, strict=True):
-                self._holder.change(Applied(place=change.place, gone=old, put=change.put))
+                applied = Applied(place=change.place, gone=old, put=change.put, after=change.after)
+                self._holder.change(applied)
             self._moved_to(follow[-1].place)
         if doubt:
             self._doubt(doubt)

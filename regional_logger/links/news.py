@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from milepost.errors import RejectedError, UnavailableError
-from milepost.links import ACTIONS, FeedPlace, Link, feed_place, link_from
+from milepost.links import ACTIONS, CONTINUE, FeedPlace, Link, feed_place, link_from
 from milepost.sse import Event
 from milepost.vocabulary import LinkId
 
@@ -32,9 +32,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change: a link to hold, or an id to forget, or neither because of a fault."""
+    """One change: a link to hold, or an id to forget, or neither because of a fault.
+
+    With *after* it is none, and only says that *place* is the same as that one.
+    """
 
     place: FeedPlace
+    after: FeedPlace | None = None
     put: Link | None = None
     remove: LinkId | None = None
     fault: str = ""
@@ -47,6 +51,7 @@ class Applied:
     place: FeedPlace
     gone: tuple[Link, ...]
     put: Link | None
+    after: FeedPlace | None = None  # the place that is the same, where a history goes on
 
 
 def read_part(event: Event) -> Part:
@@ -68,6 +73,8 @@ def read_part(event: Event) -> Part:
 def read_change(event: Event) -> Change:
     """Read any other event; what is wrong with its rule stands in `fault`."""
     place = _place(event)
+    if event.name == CONTINUE:
+        return Change(place=place, after=_after(event, place))
     try:
         rule = orjson.loads(event.data)["rule"]
         if event.name == DELETE:
@@ -89,6 +96,13 @@ def following(held: FeedPlace | None, changes: Sequence[Change]) -> tuple[list[C
     """
     found: list[Change] = []
     for change in changes:
+        if change.after is not None:
+            if change.after == held:
+                found.append(change)
+                held = change.place
+            elif change.place != held:
+                return found, f"the feed goes on from {change.after}, which is not held here"
+            continue
         if held is None or change.place.history != held.history:
             return found, "a change came that belongs to no history held here"
         if change.place.position > held.position + 1:
@@ -97,6 +111,17 @@ def following(held: FeedPlace | None, changes: Sequence[Change]) -> tuple[list[C
             found.append(change)
             held = change.place
     return found, ""
+
+
+def _after(event: Event, place: FeedPlace) -> FeedPlace:
+    try:
+        after = feed_place(orjson.loads(event.data)["after"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        after = None
+    if after is None or after.position != place.position:
+        msg = "the feed goes on from a place that cannot be read"
+        raise UnavailableError(msg)
+    return after
 
 
 def _place(event: Event) -> FeedPlace:

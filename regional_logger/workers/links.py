@@ -78,7 +78,8 @@ class FarLinks:
     def _take(self, applied: Applied) -> None:
         held, told = self._place, applied.place
         follows = held is not None and told.history == held.history
-        if self._told or (follows and held and told.position == held.position + 1):
+        goes_on = held is not None and applied.after == held
+        if self._told or goes_on or (follows and held and told.position == held.position + 1):
             self._place = told
             self._local.table.change(applied.gone, applied.put)
         elif not (follows and held and told.position <= held.position):

@@ -17,7 +17,7 @@ import orjson
 from milepost.batch import ID_BYTES, hex_bytes
 from milepost.epochs import SALT_BYTES
 from milepost.errors import RejectedError
-from milepost.links import Link, feed_place, link_from
+from milepost.links import FeedPlace, Link, feed_place, link_from
 from milepost.vocabulary import Epoch, Millis, Salt, StreamId
 from regional_logger.keyring import HeldSalt
 from regional_logger.links.news import Applied
@@ -179,18 +179,23 @@ def _link(rule: Any) -> Link:
 
 
 def _changed(content: Any) -> ChangedLink:
-    told, gone, put = content
+    told, gone, put, after = content
+    return ChangedLink(
+        Applied(
+            place=_feed_place(told),
+            gone=tuple(map(_link, gone)),
+            put=None if put is None else _link(put),
+            after=None if after is None else _feed_place(after),
+        )
+    )
+
+
+def _feed_place(told: Any) -> FeedPlace:
     place = feed_place(told)
     if place is None:
         msg = "want a place in the feed"
         raise RejectedError(msg)
-    return ChangedLink(
-        Applied(
-            place=place,
-            gone=tuple(map(_link, gone)),
-            put=None if put is None else _link(put),
-        )
-    )
+    return place
 
 
 def _salts(content: Iterable[Any]) -> Salts:
@@ -231,6 +236,7 @@ def _changed_content(applied: Applied) -> Any:
         str(applied.place),
         [link.to_rule() for link in applied.gone],
         None if put is None else put.to_rule(),
+        None if applied.after is None else str(applied.after),
     ]
 
 

@@ -4,10 +4,12 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from milepost.errors import ForbiddenError, UnavailableError
 from milepost.links import FeedPlace, Link
+from milepost.sse import Event, frame
 from milepost.vocabulary import LinkId, Position
 from regional_logger.links.news import Change
 from tests.edge.links_world import (
@@ -321,3 +323,45 @@ async def test_a_snapshot_in_the_middle_of_changes(tmp_path: Path) -> None:
         held = await one.on_disk(), await one.found(), one.follower.place
 
     assert held == ({"1": ONE, "3": THREE}, {"1": ONE, "3": THREE}, FeedPlace(OTHER, Position(2)))
+
+
+def _goes_on(after: str, place: str) -> bytes:
+    return frame(Event("continue", orjson.dumps({"after": after}), place))
+
+
+async def test_a_history_that_goes_on_from_the_one_held(tmp_path: Path) -> None:
+    """The links stay as they are, the place is another, on disk too; told twice it is one step."""
+    script = [_goes_on(_at(5), f"{OTHER}:5") * 2 + change("create", TWO, f"{OTHER}:6")]
+    feed = ScriptedFeed(script)
+    async with feed.running() as url, edge(tmp_path, url) as one:
+        await _hold(one)
+        await one.follower.follow()
+        held, place = await one.found(), await one.store.place()
+
+    assert held == {"1": ONE, "2": TWO}
+    assert place == one.follower.place == FeedPlace(OTHER, Position(6))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        _goes_on(_at(4), f"{OTHER}:4"),
+        _goes_on(f"{OTHER}:5", f"{OTHER}:5"),
+        _goes_on(f"{OTHER}:6", _at(6)),
+        _goes_on(_at(5), f"{OTHER}:6"),
+        _goes_on("nonsense", f"{OTHER}:5"),
+        frame(Event("continue", b"[]", f"{OTHER}:5")),
+    ],
+    ids=["older", "another's", "the next place", "a step", "no place", "nothing"],
+)
+async def test_a_history_that_goes_on_from_elsewhere(tmp_path: Path, told: bytes) -> None:
+    """Nothing is taken of it, and nothing is lost."""
+    feed = ScriptedFeed([told])
+    async with feed.running() as url, edge(tmp_path, url) as one:
+        await _hold(one)
+        with pytest.raises(UnavailableError):
+            await one.follower.follow()
+        held, place = await one.found(), await one.store.place()
+
+    assert held == {"1": ONE}
+    assert place == FeedPlace(HISTORY, Position(5))

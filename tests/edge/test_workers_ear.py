@@ -237,6 +237,23 @@ async def test_a_worker_that_missed_a_change_reads_again(far: Far, replica: Repl
     await until(lambda: len(far.links.table) == 3)
 
 
+async def test_a_worker_goes_on_with_a_history_that_does(far: Far, replica: ReplicaStore) -> None:
+    """A registry that starts again makes no link cold: nothing is read anew."""
+    await replica.arrive([a_link("a")], first=True)
+    await replica.take_arrived(at(5))
+    await far.hear(Reload())
+    await until(lambda: len(far.links.table) == 1)
+    version = far.links.table.version
+    place, following = (FeedPlace("b" * 32, Position(n)) for n in (5, 6))
+    await far.hear(
+        ChangedLink(Applied(place=place, gone=(), put=None, after=at(5))),
+        ChangedLink(Applied(place=following, gone=(), put=a_link("b"))),
+    )
+
+    await until(lambda: len(far.links.table) == 2)
+    assert far.links.table.version == version + 2
+
+
 async def test_a_worker_without_a_replica_serves(far: Far) -> None:
     """Prefixes need no links, and it goes on trying."""
     await far.hear(Reload(), a_change(1, a_link("a")))

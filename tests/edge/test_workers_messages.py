@@ -56,11 +56,13 @@ links = st.builds(
     expires_ms=st.none() | st.integers(1, 2**40).map(Millis),
     rules=st.sampled_from([(), (Rule(country=("DE",), destination="https://de.example/"),)]),
 )
+places = st.builds(FeedPlace, st.text("0a", min_size=32, max_size=32), numbers.map(Position))
 changes = st.builds(
     Applied,
-    place=st.builds(FeedPlace, st.text("0a", min_size=32, max_size=32), numbers.map(Position)),
+    place=places,
     gone=st.lists(links, max_size=2).map(tuple),
     put=st.none() | links,
+    after=st.none() | places,
 )
 samples = st.tuples(
     st.text(), st.dictionaries(st.text(), st.text(), max_size=2), st.floats(0, 2**53)

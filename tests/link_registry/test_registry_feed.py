@@ -61,7 +61,18 @@ async def _take(answer: Any, count: int) -> list[Event]:
 )
 def test_where_a_subscriber_resumes(asked: str, resumes: int | None) -> None:
     """New, of another history, from the future or too far behind: only a snapshot helps."""
-    assert resumes_at(asked, FeedPlace(HISTORY, Position(20_000))) == resumes
+    place = resumes_at(asked, FeedPlace(HISTORY, Position(20_000)))
+
+    assert place == (None if resumes is None else FeedPlace(HISTORY, Position(resumes)))
+
+
+@pytest.mark.parametrize(("position", "resumes"), [(19_990, True), (19_991, False), (9_999, False)])
+def test_where_a_subscriber_of_an_earlier_history_resumes(position: int, *, resumes: bool) -> None:
+    """Up to where this history goes on from it; what it was told beyond that has gone."""
+    place = FeedPlace(OTHER, Position(position))
+    newest = FeedPlace(HISTORY, Position(20_000))
+
+    assert resumes_at(str(place), newest, {OTHER: Position(19_990)}) == (place if resumes else None)
 
 
 @given(st.text(max_size=60))
@@ -119,10 +130,12 @@ async def test_a_history_outlives_the_process(tmp_path: Path) -> None:
     async with running_registry(tmp_path) as after:
         await after.create("/b")
         async with after.listen(place) as answer:
-            [event] = await _take(answer, 1)
+            goes_on, event = await _take(answer, 2)
+        history = after.store.fence.history
 
-    assert event.name == "create"
-    assert event.id == place.replace(":1", ":2")
+    assert (goes_on.name, goes_on.id) == ("continue", f"{history}:1")
+    assert orjson.loads(goes_on.data) == {"after": place}
+    assert (event.name, event.id) == ("create", f"{history}:2")
 
 
 async def test_silence_is_broken_by_a_heartbeat(registry: Registry) -> None:

@@ -71,6 +71,20 @@ async def test_who_needs_a_snapshot_is_behind_by_no_number(registry: Registry) -
     assert (shown["behind"], shown["behind_ms"], shown["silent_ms"]) == (None, 1_000, 500)
 
 
+async def test_who_has_yet_to_hear_of_a_start_is_no_stranger(tmp_path: Path) -> None:
+    """Its place is one of the history before; up to the end of that it lacks nothing."""
+    async with running_registry(tmp_path) as registry:
+        await registry.create("/a")
+        history = registry.store.fence.history
+    async with running_registry(tmp_path) as registry:
+        behind = []
+        for position in (0, 1, 2):
+            await _report(registry, 0, place=f"{history}:{position}")
+            behind += [shown["behind"] for shown in await _machines(registry)]
+
+    assert behind == [1, 0, None]
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
