@@ -63,6 +63,7 @@ BULK_CALL = Call(
     path="/v1/links/bulk",
     meaning="Create, change and delete many links in one transaction.",
     scope=LINKS_WRITE,
+    narrows=True,
     parameters=(KEY,),
     body=ref("Bulk"),
     answer=Answer(meaning="a result for each item", schema=DONE),

@@ -57,9 +57,8 @@ class Bulk:
         with self._counted():
             body = await _body_of(request)
             digest = hashlib.blake2b(body, digest_size=16).digest()
-            call = Call(
-                who=principal_of(request).name, key=key, digest=digest, now=self._clock.now()
-            )
+            who, now = principal_of(request), self._clock.now()
+            call = Call(who=who, key=key, digest=digest, now=now)
             done = await call_once(
                 self._store, call, self._policy, lambda links: self._do(body, links, call.now)
             )

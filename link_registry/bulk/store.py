@@ -12,10 +12,12 @@ from link_registry.changing.store import (
     replace_link,
 )
 from link_registry.entries import Entry
+from link_registry.narrowing import refuse_unseen
 from link_registry.policy import Policy
 from link_registry.store import LinkStore
 from milepost.errors import ConflictError, UnavailableError
 from milepost.sqlite import Connection, IntegrityError
+from milepost.tokens import Principal
 from milepost.vocabulary import Millis
 
 KEEP_MS = 24 * 60 * 60 * 1_000
@@ -37,7 +39,7 @@ REMEMBER = "INSERT INTO call (who, key, digest, answer, at_ms) VALUES (?, ?, ?, 
 class Call:
     """What is known of a call before it is looked into."""
 
-    who: str
+    who: Principal
     key: str  # empty: it is not remembered
     digest: bytes  # of its body
     now: Millis
@@ -61,34 +63,44 @@ class UndoneError(Exception):
 
 
 class Changing:
-    """The links inside of one transaction, changed by *who*, and leading where *policy* allows."""
+    """The links inside of one transaction, changed by *who*, and leading where *policy* allows.
 
-    def __init__(self, db: Connection, who: str, policy: Policy) -> None:
+    A link that *who* does not see is refused as soon as it is found.
+    """
+
+    def __init__(self, db: Connection, who: Principal, policy: Policy) -> None:
         self._db = db
         self._who = who
         self._policy = policy
 
     def by_id(self, link_id: str) -> Entry | None:
         """Return the link with that id."""
-        return link_with_id(self._db, link_id)
+        return self._seen(link_with_id(self._db, link_id))
 
     def by_place(self, host: str, path: str) -> Entry | None:
         """Return the link of that host and path."""
-        return link_at(self._db, host, path)
+        return self._seen(link_at(self._db, host, path))
 
     def create(self, entry: Entry) -> None:
         """Add a link, or refuse because of where it is or leads."""
+        refuse_unseen(self._who, entry)
         self._policy.refuse(entry.link)
-        add_link(self._db, entry, self._who)
+        add_link(self._db, entry, self._who.name)
 
     def replace(self, old: Entry, new: Entry) -> None:
         """Put *new* in the place of *old*, or refuse because of where it is or leads."""
+        refuse_unseen(self._who, new)
         self._policy.refuse_change(old.link, new.link)
-        replace_link(self._db, old, new, self._who)
+        replace_link(self._db, old, new, self._who.name)
 
     def delete(self, entry: Entry, now: Millis) -> None:
         """Take a link away."""
-        remove_link(self._db, entry, now, self._who)
+        remove_link(self._db, entry, now, self._who.name)
+
+    def _seen(self, entry: Entry | None) -> Entry | None:
+        if entry is not None:
+            refuse_unseen(self._who, entry)
+        return entry
 
 
 async def call_once(
@@ -116,7 +128,7 @@ async def call_once(
 
 
 def _known(db: Connection, call: Call) -> bytes | None:
-    row = db.execute(CALL, (call.who, call.key, call.now - KEEP_MS)).fetchone()
+    row = db.execute(CALL, (call.who.name, call.key, call.now - KEEP_MS)).fetchone()
     if row is None or not call.key:
         return None
     if row[0] != call.digest:
@@ -129,6 +141,6 @@ def _remember(db: Connection, call: Call, answer: bytes) -> None:
     if not call.key:
         return
     db.execute(FORGET_OLD, (call.now - KEEP_MS, CALLS_MAX - 1))
-    db.execute(FORGET, (call.who, call.key))
+    db.execute(FORGET, (call.who.name, call.key))
     packed = zlib.compress(answer, 1)
-    db.execute(REMEMBER, (call.who, call.key, call.digest, packed, call.now))
+    db.execute(REMEMBER, (call.who.name, call.key, call.digest, packed, call.now))

@@ -14,11 +14,12 @@ from link_registry.entries import Entry
 from link_registry.listing.question import Question
 from link_registry.paging import Place
 from milepost.database import Readers
+from milepost.tokens import Principal
 from milepost.vocabulary import Millis
 
 PAGE = f"SELECT {COLUMNS} FROM link WHERE {{where}} ORDER BY {{order}} LIMIT ?"
 
-HOSTS = "SELECT host, count(*) FROM link WHERE host > ? GROUP BY host ORDER BY host LIMIT ?"
+HOSTS = "SELECT host, count(*) FROM link WHERE {where} GROUP BY host ORDER BY host LIMIT ?"
 
 CHANGES = """
     SELECT version, action, at_ms, who, fields FROM history
@@ -72,9 +73,12 @@ class Listing:
         values = [value for _, given in clauses for value in given]
         return [entry_of(row) for row in await self._readers.rows(sql, (*values, limit))]
 
-    async def hosts(self, after: str, limit: int) -> list[tuple[str, int]]:
-        """Return each host, and how many links it has."""
-        return [(host, links) for host, links in await self._readers.rows(HOSTS, (after, limit))]
+    async def hosts(self, who: Principal, after: str, limit: int) -> list[tuple[str, int]]:
+        """Return each host, and how many links it has that *who* sees."""
+        clauses = [("host > ?", (after,)), *_seen(tuple(who.hosts), tuple(who.tags))]
+        sql = HOSTS.format(where=" AND ".join(clause for clause, _ in clauses))
+        values = [value for _, given in clauses for value in given]
+        return [(host, links) for host, links in await self._readers.rows(sql, (*values, limit))]
 
     async def changes(self, link_id: str, after: int, limit: int) -> list[Changed]:
         """Return what was done to a link, also to one that is gone, the oldest first."""
@@ -98,7 +102,7 @@ def place_in(question: Question, entry: Entry) -> Place:
 
 
 def _clauses(asked: Question, now: Millis) -> list[Clause]:
-    found: list[Clause] = []
+    found: list[Clause] = _seen(asked.seen_hosts, asked.seen_tags)
     if asked.host is not None:
         found.append(("host = ?", (asked.host,)))
     if asked.path_prefix is not None:  # every character of a path comes before the last of ASCII
@@ -117,6 +121,17 @@ def _clauses(asked: Question, now: Millis) -> list[Clause]:
         found.append(("(substr(path, -1) = '*') = ?", (int(asked.pattern),)))
     if asked.search is not None:
         found.append(_search(asked.search))
+    return found
+
+
+def _seen(hosts: tuple[str, ...], tags: tuple[str, ...]) -> list[Clause]:
+    """Return what holds for the links that are seen, as link_registry.narrowing has it."""
+    found: list[Clause] = []
+    if hosts:
+        found.append((f"host IN ({', '.join('?' * len(hosts))})", hosts))
+    if tags:
+        sql = " OR ".join(["instr(tags, ?) > 0"] * len(tags))
+        found.append((f"({sql})", tuple(orjson.dumps(tag).decode() for tag in tags)))
     return found
 
 
