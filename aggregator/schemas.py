@@ -8,6 +8,7 @@ from aggregator.query.params import CURSOR_CHARS_MAX, LIMIT_DEFAULT, LIMIT_MAX, 
 from milepost.openapi import Parameter, Schema, object_of
 from milepost.visitor import HASH_BYTES
 
+MOMENT_CHARS_MAX = 64  # no spelling of a moment is longer
 TEXT: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
 SECONDS: Schema = {"type": "number", "minimum": 0}
@@ -30,7 +31,7 @@ def moment(name: str, meaning: str) -> Parameter:
     return Parameter(
         name=name,
         meaning=f"{meaning}; RFC 3339, or milliseconds since 1970",
-        schema={"type": "string", "minLength": 1},
+        schema={"type": "string", "minLength": 1, "maxLength": MOMENT_CHARS_MAX},
     )
 
 

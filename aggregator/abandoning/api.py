@@ -4,6 +4,7 @@ Rules of this file:
 - Pure, and nothing but data.
 """
 
+from aggregator.abandoning.handlers import SOURCE_CHARS_MAX
 from aggregator.schemas import HEX, INTEGER, TEXT, TEXTS
 from milepost.batch import ID_BYTES
 from milepost.openapi import Answer, Call, Parameter, Schema, object_of
@@ -11,7 +12,7 @@ from milepost.tokens import HITS_READ, HITS_WRITE
 
 NOT_FOUND, CONFLICT = 404, 409
 STREAM: Schema = {"type": "string", "pattern": f"^[0-9a-fA-F]{{{2 * ID_BYTES}}}$"}
-SOURCE: Schema = {"type": "string", "minLength": 1}
+SOURCE: Schema = {"type": "string", "minLength": 1, "maxLength": SOURCE_CHARS_MAX}
 TARGET: Schema = {
     "oneOf": [object_of({"stream": STREAM}), object_of({"source": SOURCE})],
     "description": "one stream, or one source by its url",

@@ -21,6 +21,7 @@ from milepost.vocabulary import StreamId
 
 log = get_log(__name__)
 
+SOURCE_CHARS_MAX = 2_048
 WANTED = "want one of stream (32 hex digits) and source (its url)"
 
 
@@ -120,6 +121,6 @@ def read_target(told: Any) -> Target:
         raise RejectedError(WANTED) from error
     if name == "stream":
         return Target(stream=StreamId(hex_bytes(value, ID_BYTES, "stream")))
-    if name == "source" and isinstance(value, str) and value:
+    if name == "source" and isinstance(value, str) and 0 < len(value) <= SOURCE_CHARS_MAX:
         return Target(source=value)
     raise RejectedError(WANTED)
