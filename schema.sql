@@ -265,6 +265,21 @@ CREATE TABLE call_part (        -- written with what it tells of: a call that wa
     PRIMARY KEY (call, upto)
 ) STRICT, WITHOUT ROWID;
 
+-- Tokens that are kept here, besides those of the tokens file; never the token itself.
+CREATE TABLE token (
+    name       TEXT    PRIMARY KEY,
+    hash       BLOB    NOT NULL UNIQUE CHECK (length(hash) = 32),
+    scopes     TEXT    NOT NULL,     -- JSON list, as the next two are
+    hosts      TEXT    NOT NULL,     -- it sees nothing of others; empty: it sees all
+    tags       TEXT    NOT NULL,     -- nor of links with none of these; empty: of all
+    rate       INTEGER NOT NULL,     -- calls a minute
+    created_ms INTEGER NOT NULL,
+    created_by TEXT    NOT NULL,     -- name of the token that it was made with
+    expires_ms INTEGER,              -- NULL: never
+    revoked_ms INTEGER,              -- NULL: it is not
+    used_day   INTEGER               -- the last day of use, counted from 1970; NULL: none yet
+) STRICT, WITHOUT ROWID;
+
 -- @schema combined 1 0x4D500005
 -- Every region's hits in one place.  Written by the aggregator alone, one
 -- transaction per pulled answer: rows, tallies and cursors move together.
@@ -495,6 +510,21 @@ CREATE TABLE click_place (      -- one row, once there is a link to count
     one  INTEGER PRIMARY KEY CHECK (one = 1),
     upto INTEGER NOT NULL       -- applied.id up to which the links are counted that go together
 ) STRICT;
+
+-- Tokens that are kept here, besides those of the tokens file; never the token itself.
+CREATE TABLE token (
+    name       TEXT    PRIMARY KEY,
+    hash       BLOB    NOT NULL UNIQUE CHECK (length(hash) = 32),
+    scopes     TEXT    NOT NULL,     -- JSON list, as the next two are
+    hosts      TEXT    NOT NULL,     -- it sees nothing of others; empty: it sees all
+    tags       TEXT    NOT NULL,     -- nor of links with none of these; empty: of all
+    rate       INTEGER NOT NULL,     -- calls a minute
+    created_ms INTEGER NOT NULL,
+    created_by TEXT    NOT NULL,     -- name of the token that it was made with
+    expires_ms INTEGER,              -- NULL: never
+    revoked_ms INTEGER,              -- NULL: it is not
+    used_day   INTEGER               -- the last day of use, counted from 1970; NULL: none yet
+) STRICT, WITHOUT ROWID;
 
 -- For people with `sqlite3 -readonly`.
 CREATE VIEW hits AS

@@ -2,23 +2,33 @@
 
 from aiohttp import web
 
-from aggregator.abandoning.handlers import add_abandoning
+from aggregator.abandoning.handlers import abandoning_handlers
+from aggregator.access.tagged import TaggedLinks
+from aggregator.api import API, SCOPES
 from aggregator.discovery.sources import Sources
-from aggregator.draining.handlers import add_draining
+from aggregator.draining.handlers import draining_handlers
 from aggregator.limits.counting import LimitCounter
 from aggregator.opening.keyring import Keyring
 from aggregator.opening.retry import Retrier
-from aggregator.query.handlers import add_queries
-from aggregator.query.set_aside import add_set_aside
-from aggregator.reconciling.handlers import add_reconciliation
+from aggregator.query.handlers import query_handlers
+from aggregator.query.set_aside import set_aside_handlers
+from aggregator.reconciling.handlers import reconciliation_handlers
 from aggregator.reconciling.reckoner import Reckoner
 from aggregator.replicas.sweeping import Sweeper
 from aggregator.store import Store
+from milepost.access.handlers import TokenCalls
+from milepost.access.keeper import TokenKeeper
+from milepost.access.store import TokenStore
 from milepost.clock import Clock, Entropy
 from milepost.database import Readers
 from milepost.health import Reasons, add_health
-from milepost.http import new_app
+from milepost.http import allow_origins, limit_calls, new_app
+from milepost.openapi import add_calls
+from milepost.rate import Rate, RateLimit
 from milepost.tokens import TokenBook
+
+# Of a token of the tokens file: a loop that has gone wrong is slowed down.
+RATE = Rate(per_second=200, burst=2_000)
 
 
 def build_app(
@@ -33,9 +43,23 @@ def build_app(
     entropy: Entropy,
     sweeper: Sweeper | None = None,
     limits: LimitCounter | None = None,
+    keeper: TokenKeeper | None = None,
+    tagged: TaggedLinks | None = None,
+    origins: frozenset[str] = frozenset(),
 ) -> web.Application:
-    """Return the private listener's application."""
-    app = new_app(entropy, tokens)
+    """Return the private listener's application.
+
+    *keeper* keeps further tokens beside the *tokens* of the file, *tagged* knows which links
+    have a tag; without the latter a token that is restricted to tags is told to ask again.
+    """
+    keeper = keeper or TokenKeeper(
+        TokenStore(store.change, readers), tokens, clock, entropy, SCOPES
+    )
+    tagged = tagged or TaggedLinks(None, clock)
+    app = new_app(entropy, keeper.book)
+    app.on_startup.append(keeper.load)
+    allow_origins(app, origins)
+    limit_calls(app, RateLimit(RATE), clock)
     add_health(
         app,
         lambda: unready(keyring, sources),
@@ -46,11 +70,15 @@ def build_app(
             **(limits.notes() if limits else {}),
         },
     )
-    add_queries(app, readers, store, sources, clock, sweeper=sweeper)
-    add_draining(app, readers, keyring, sources, clock, sweeper=sweeper)
-    add_abandoning(app, readers, store, sources, clock)
-    add_reconciliation(app, reckoner, clock)
-    add_set_aside(app, readers, store, Retrier(store, keyring))
+    handlers = {
+        **query_handlers(readers, store, sources, clock, tagged, sweeper=sweeper),
+        **draining_handlers(readers, keyring, sources, clock, sweeper=sweeper),
+        **abandoning_handlers(readers, store, sources, clock),
+        **reconciliation_handlers(reckoner, clock),
+        **set_aside_handlers(readers, store, Retrier(store, keyring)),
+        **TokenCalls(keeper).handlers(),
+    }
+    add_calls(app, API, handlers)
     return app
 
 

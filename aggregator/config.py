@@ -29,6 +29,7 @@ class Config:
     sources: tuple[str, ...]
     where: Where | None  # the machines to find in the DNS; None: there are only *sources*
     dns: Listener | None  # None: as this machine is configured
+    origins: frozenset[str]  # whose pages may call from a browser
     litestream_socket: str
     replica_url: str
     litestream: str  # the program; empty: it was not found
@@ -51,6 +52,7 @@ class Config:
                 sources=read.urls("SOURCES"),
                 where=_where(read),
                 dns=_dns(read),
+                origins=read.origins("CORS_ORIGINS"),
                 litestream_socket=socket,
                 replica_url=replica_url,
                 litestream=read.text("LITESTREAM") or find_program(sys.executable, env.get("PATH")),

@@ -8,6 +8,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from aggregator.access.tagged import TaggedLinks
+from aggregator.api import SCOPES
 from aggregator.app import build_app
 from aggregator.config import Config
 from aggregator.discovery.finding import Finder
@@ -33,6 +35,8 @@ from aggregator.replicas.store import ReplicaStore
 from aggregator.replicas.sweeping import Sweeper
 from aggregator.replicas.taking import CopyTaker
 from aggregator.store import Store
+from milepost.access.keeper import NOTE_SECONDS, TokenKeeper
+from milepost.access.store import TokenStore
 from milepost.client import Client
 from milepost.clock import SystemClock, system_entropy
 from milepost.database import Readers, Writer
@@ -77,6 +81,7 @@ class Parts:
         self._sweeper = self._new_sweeper()
         self._limits = self._new_limits()
         self._reckoner = Reckoner(ground.readers, sweeps=self._sweeper is not None)
+        self._tokens: TokenKeeper | None = None  # until somebody may call
 
     async def schedule(self) -> Schedule:
         """Return every job, each of them due at once."""
@@ -94,7 +99,10 @@ class Parts:
         return schedule
 
     def app(self, tokens: TokenBook) -> web.Application:
-        """Return what answers on the private listener."""
+        """Return what answers on the private listener, to *tokens* and those that are kept."""
+        ground = self._ground
+        kept = TokenStore(self._store.change, ground.readers)
+        self._tokens = TokenKeeper(kept, tokens, ground.clock, system_entropy, SCOPES)
         return build_app(
             tokens=tokens,
             readers=self._ground.readers,
@@ -106,6 +114,9 @@ class Parts:
             entropy=system_entropy,
             sweeper=self._sweeper,
             limits=self._limits,
+            keeper=self._tokens,
+            tagged=TaggedLinks(self._registry(), ground.clock),
+            origins=self._config.origins,
         )
 
     def loops(self) -> list[Loop]:
@@ -115,6 +126,8 @@ class Parts:
             repeat(clock, KEYS_SECONDS, "keys", self._keyring.watch),
             repeat(clock, MARK_SECONDS, "mark", self._ground.fence.mark),
         ]
+        if self._tokens is not None:
+            loops.append(repeat(clock, NOTE_SECONDS, "tokens", self._tokens.note_used))
         if self._litestream is None:
             return loops
         return loops + [
@@ -152,12 +165,17 @@ class Parts:
             entropy=system_entropy,
         )
 
-    def _new_limits(self) -> LimitCounter | None:
-        """Return what counts clicks against their limits; without a registry nobody sets any."""
-        config, ground = self._config, self._ground
+    def _registry(self) -> Client | None:
+        config = self._config
         if not config.links_url:
             return None
-        client = Client(ground.session, config.links_url, config.token)
+        return Client(self._ground.session, config.links_url, config.token)
+
+    def _new_limits(self) -> LimitCounter | None:
+        """Return what counts clicks against their limits; without a registry nobody sets any."""
+        ground, client = self._ground, self._registry()
+        if client is None:
+            return None
         return LimitCounter(client, LimitStore(ground.writer, ground.readers), system_entropy)
 
     def _new_sweeper(self) -> Sweeper | None:

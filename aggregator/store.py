@@ -186,6 +186,10 @@ class Store:
         """Return what is set aside because it is not as it was written, as it claims itself."""
         return Count(*await self._readers.row(pulled.DAMAGED) or ())
 
+    async def change(self, work: Callable[[Connection], T]) -> T:
+        """Run *work* of another store in one transaction; it touches no hit and no cursor."""
+        return await self._writer.transact(work)
+
     async def _transact(self, work: Callable[[Connection, HitWriter], T]) -> T:
         # One at a time, so that what a transaction learned is remembered before the next begins.
         def run(db: Connection) -> tuple[T, dict[str, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from link_registry.app import registry_app
+from link_registry.app import registry_app, token_keeper
 from link_registry.config import Config
 from link_registry.fencing.fence import MARK_SECONDS
 from link_registry.grants.ending import run_grants
@@ -15,6 +15,7 @@ from link_registry.news import News
 from link_registry.pruner import PRUNE_SECONDS, Pruner
 from link_registry.store import LinkStore
 from link_registry.vitals import Vitals
+from milepost.access.keeper import NOTE_SECONDS
 from milepost.clock import Clock, SystemClock, system_entropy
 from milepost.litestream import Litestream
 from milepost.loops import repeat
@@ -42,6 +43,7 @@ async def main(config: Config) -> None:
         )
         vitals = Vitals(store)
         await vitals.look()
+        keeper = token_keeper(store, tokens, clock, system_entropy)
         app = registry_app(
             store,
             news,
@@ -52,12 +54,14 @@ async def main(config: Config) -> None:
             policy=config.policy,
             origins=config.origins,
             cleans=config.cleanup is not None,
+            keeper=keeper,
         )
         await listen(stack, app, config.private)
         loops = [
             repeat(clock, LOOK_SECONDS, "vitals", vitals.look),
             run_grants(GrantStore(store), config.cleanup, clock, system_entropy),
             repeat(clock, MARK_SECONDS, "mark", store.fence.look),
+            repeat(clock, NOTE_SECONDS, "tokens", keeper.note_used),
             repeat(clock, PRUNE_SECONDS, "prune", Pruner(store, clock, config.history_days).step),
         ]
         if config.replicated:

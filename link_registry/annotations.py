@@ -2,7 +2,6 @@
 
 Rules of this file:
 - Pure.
-- A tag holds no character that JSON escapes: it is found in the stored list as it is.
 """
 
 import re
@@ -11,15 +10,14 @@ from typing import Any
 
 from milepost.errors import FieldError
 from milepost.fields import shape_of
+from milepost.tags import tag_from
 
 ANNOTATIONS = ("tags", "note", "click_limit")
-TAGS_MAX, TAG_CHARS_MAX, NOTE_CHARS_MAX = 20, 50, 2_000
+TAGS_MAX, NOTE_CHARS_MAX = 20, 2_000
 CLICK_LIMIT_MAX = 1_000_000_000_000
-# As Python and JSON Schema both read them.
-_PLAIN = r'[^\u0000-\u0020\u007f-\u00a0\u2028\u2029\ufeff",\\]'
-TAG_PATTERN = rf"{_PLAIN}+(?: {_PLAIN}+)*"
+# As Python and JSON Schema both read it.
 NOTE_PATTERN = r"[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*"
-_TAG, _NOTE = re.compile(TAG_PATTERN), re.compile(NOTE_PATTERN)
+_NOTE = re.compile(NOTE_PATTERN)
 
 
 def annotations_from(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,17 +30,6 @@ def annotations_from(fields: Mapping[str, Any]) -> dict[str, Any]:
     if "click_limit" in fields:
         found["click_limit"] = _click_limit(fields["click_limit"])
     return found
-
-
-def tag_from(value: Any, field: str) -> str:
-    """Return *value* as a tag, or refuse."""
-    if isinstance(value, str) and len(value) <= TAG_CHARS_MAX and _TAG.fullmatch(value):
-        return value
-    accepted = (
-        f"words of at most {TAG_CHARS_MAX} characters in all, one space between them, "
-        "no comma, quote or backslash"
-    )
-    raise FieldError(field=field, accepted=accepted, got=shape_of(value))
 
 
 def _tags(value: Any) -> tuple[str, ...]:

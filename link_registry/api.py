@@ -25,12 +25,12 @@ from link_registry.schemas import (
     RULE,
     RULES,
     TEXT,
-    or_null,
     page_of,
-    text_of,
 )
 from milepost import __version__, links
+from milepost.access.api import TOKEN_CALLS, token_schemas
 from milepost.etags import IF_MATCH_PATTERN
+from milepost.health import HEALTH_CALLS
 from milepost.openapi import (
     HEADER,
     Answer,
@@ -39,11 +39,24 @@ from milepost.openapi import (
     Parameter,
     Schema,
     object_of,
+    or_null,
     ref,
+    text_of,
     whole,
 )
-from milepost.tokens import FEED, LINKS_READ, LINKS_WRITE
+from milepost.tags import TAG_CHARS_MAX, TAG_PATTERN
+from milepost.tokens import (
+    FEED,
+    GRANTS_READ,
+    GRANTS_WRITE,
+    LINKS_READ,
+    LINKS_WRITE,
+    TOKENS_READ,
+    TOKENS_WRITE,
+)
 
+# What a token may be for that is kept here.
+SCOPES = (LINKS_READ, LINKS_WRITE, GRANTS_READ, GRANTS_WRITE, TOKENS_READ, TOKENS_WRITE)
 NOT_FOUND, CONFLICT, STALE, CREATED, NO_CONTENT = 404, 409, 412, 201, 204
 HEADER_TEXT: Schema = {"type": "string", "maxLength": visit.HEADER_CHARS_MAX}
 SETTABLE: dict[str, Schema] = {
@@ -60,7 +73,7 @@ SETTABLE: dict[str, Schema] = {
     "rules": RULES,
     "tags": {
         "type": "array",
-        "items": text_of(notes.TAG_PATTERN, notes.TAG_CHARS_MAX),
+        "items": text_of(TAG_PATTERN, TAG_CHARS_MAX),
         "maxItems": notes.TAGS_MAX,
     },
     "note": or_null(text_of(notes.NOTE_PATTERN, notes.NOTE_CHARS_MAX)),
@@ -93,14 +106,6 @@ CHANGE = object_of(
     }
 )
 HOST_COUNT = object_of({"host": TEXT, "links": INTEGER})
-READY = object_of(
-    {
-        "ready": {"type": "boolean"},
-        "reasons": {"type": "object", "additionalProperties": TEXT},
-        "notes": {"type": "object", "additionalProperties": TEXT},
-    },
-    required=("ready", "reasons"),
-)
 
 
 def _choice(name: str, meaning: str, known: tuple[str, ...]) -> Parameter:
@@ -133,7 +138,7 @@ FILTERS = (
     Parameter(
         name="tag",
         meaning="with this tag; given several times, with all of them",
-        schema=text_of(notes.TAG_PATTERN, notes.TAG_CHARS_MAX),
+        schema=text_of(TAG_PATTERN, TAG_CHARS_MAX),
         times_max=notes.TAGS_MAX,
     ),
     _yes_or_no("enabled", "that redirect, or do not"),
@@ -178,6 +183,7 @@ LINK_CALLS = (
         path="/v1/links",
         meaning="Make a link; without a path, one that is short and free is drawn.",
         scope=LINKS_WRITE,
+        narrows=True,
         body=ref("NewLink"),
         answer=Answer(status=CREATED, meaning="it", schema=ONE_LINK, headers=("ETag", "Location")),
         problems=(CONFLICT,),
@@ -188,6 +194,7 @@ LINK_CALLS = (
         path="/v1/links",
         meaning="List links.",
         scope=LINKS_READ,
+        narrows=True,
         parameters=(*FILTERS, LIMIT, CURSOR),
         answer=Answer(meaning="a page of links", schema=page_of("links", "Link")),
     ),
@@ -197,6 +204,7 @@ LINK_CALLS = (
         path="/v1/links/at",
         meaning="Find the link that answers a visit to a host and path, as the edges do.",
         scope=LINKS_READ,
+        narrows=True,
         parameters=ADDRESS,
         answer=Answer(meaning="the link", schema=ONE_LINK, headers=("ETag",)),
         problems=(NOT_FOUND,),
@@ -207,6 +215,7 @@ LINK_CALLS = (
         path="/v1/links/{id}",
         meaning="Read one link.",
         scope=LINKS_READ,
+        narrows=True,
         parameters=(ID,),
         answer=Answer(meaning="the link", schema=ONE_LINK, headers=("ETag",)),
     ),
@@ -216,6 +225,7 @@ LINK_CALLS = (
         path="/v1/links/{id}/explain",
         meaning="Tell which rule of a link a visit would hit, and why.",
         scope=LINKS_READ,
+        narrows=True,
         parameters=(ID, *VISIT),
         answer=Answer(meaning="why", schema=object_of({"explanation": ref("Explanation")})),
     ),
@@ -225,6 +235,7 @@ LINK_CALLS = (
         path="/v1/links/{id}",
         meaning="Change some fields of a link; the others stay.",
         scope=LINKS_WRITE,
+        narrows=True,
         parameters=(ID, IF_MATCH),
         body=ref("ChangedLink"),
         answer=Answer(meaning="the link as it is now", schema=ONE_LINK, headers=("ETag",)),
@@ -236,6 +247,7 @@ LINK_CALLS = (
         path="/v1/links/{id}",
         meaning="Take a link away.",
         scope=LINKS_WRITE,
+        narrows=True,
         parameters=(ID, IF_MATCH),
         answer=Answer(status=NO_CONTENT, meaning="it is gone"),
         problems=(STALE,),
@@ -246,6 +258,7 @@ LINK_CALLS = (
         path="/v1/links/{id}/changes",
         meaning="List what was done to a link, also to one that is deleted.",
         scope=LINKS_READ,
+        narrows=True,
         parameters=(ID, LIMIT, CURSOR),
         answer=Answer(meaning="a page, the oldest first", schema=page_of("changes", "Change")),
     ),
@@ -255,6 +268,7 @@ LINK_CALLS = (
         path="/v1/hosts",
         meaning="List the hosts of links, and how many links each has.",
         scope=LINKS_READ,
+        narrows=True,
         parameters=(LIMIT, CURSOR),
         answer=Answer(meaning="a page, by name", schema=page_of("hosts", "Host")),
     ),
@@ -273,36 +287,16 @@ OTHER_CALLS = (
         told_only=True,
     ),
     REPORT_POSITION,
-    Call(
-        name="live",
-        method="GET",
-        path="/livez",
-        meaning="Tell whether the process answers.",
-        answer=Answer(meaning="it does", schema=object_of({"live": {"const": True}})),
-        told_only=True,
-    ),
-    Call(
-        name="ready",
-        method="GET",
-        path="/readyz",
-        meaning="Tell whether the registry does what it is there for, and why not (503).",
-        answer=Answer(meaning="it does", schema=READY),
-        told_only=True,
-    ),
-    Call(
-        name="metrics",
-        method="GET",
-        path="/metrics",
-        meaning="Tell the metrics.",
-        answer=Answer(meaning="Prometheus text", media="text/plain", schema=TEXT),
-        told_only=True,
-    ),
+    *HEALTH_CALLS,
 )
 
 API = Api(
     title="Milepost link registry",
     version=__version__,
-    calls=(*LINK_CALLS, BULK_CALL, *COUNT_CALLS, *GRANT_CALLS, LIST_POSITIONS, *OTHER_CALLS),
+    calls=(
+        *(*LINK_CALLS, BULK_CALL, *COUNT_CALLS, *GRANT_CALLS, LIST_POSITIONS),
+        *(*TOKEN_CALLS, *OTHER_CALLS),
+    ),
     schemas={
         "Link": LINK,
         "NewLink": object_of(SETTABLE, required=("destination",)),
@@ -315,5 +309,6 @@ API = Api(
         **COUNT_SCHEMAS,
         **GRANT_SCHEMAS,
         **POSITION_SCHEMAS,
+        **token_schemas(SCOPES),
     },
 )

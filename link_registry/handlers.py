@@ -17,6 +17,7 @@ from link_registry.entries import (
 from link_registry.explaining import read_address, read_visit
 from link_registry.listing.question import question_of
 from link_registry.listing.store import Listing, place_in
+from link_registry.narrowing import refuse_unseen, refuse_visit
 from link_registry.paging import cursor_of, limit_of, place_of
 from link_registry.policy import Policy
 from link_registry.slugs import slugs
@@ -58,14 +59,16 @@ class Links:
 
     async def create(self, request: web.Request) -> web.Response:
         """Make a link."""
-        fields, who = fields_of(await json_body(request)), principal_of(request).name
+        fields, who = fields_of(await json_body(request)), principal_of(request)
         if "path" in fields:
             entry = self._new(fields)
-            await self._store.create(entry, who)
+            refuse_unseen(who, entry)
+            await self._store.create(entry, who.name)
         else:
             first = self._new(fields | {"path": "/any"})  # refuses the other fields, if need be
+            refuse_unseen(who, first)
             entries = drawn(fields, slugs(self._entropy), first.link.id, first.created_ms)
-            entry = await self._store.create_free(entries, who)
+            entry = await self._store.create_free(entries, who.name)
         return _shown(entry, status=CREATED)
 
     def _new(self, fields: dict[str, Any]) -> Entry:
@@ -75,7 +78,7 @@ class Links:
 
     async def read_page(self, request: web.Request) -> web.Response:
         """Answer with one page of links, and the cursor of the next."""
-        asked, limit = question_of(request.query), limit_of(request.query)
+        asked, limit = question_of(request.query, principal_of(request)), limit_of(request.query)
         after = place_of(request.query, asked.text(), asked.place_kinds())
         entries = await self._listing.links(asked, after, limit + 1, self._clock.now())
         shown = entries[:limit]
@@ -85,21 +88,29 @@ class Links:
 
     async def read(self, request: web.Request) -> web.Response:
         """Answer with one link."""
-        return _shown(await self._store.get(request.match_info["id"]))
+        return _shown(await self._seen(request))
+
+    async def _seen(self, request: web.Request) -> Entry:
+        """Return the link that a call names, if the caller sees it."""
+        entry = await self._store.get(request.match_info["id"])
+        refuse_unseen(principal_of(request), entry)
+        return entry
 
     async def find(self, request: web.Request) -> web.Response:
         """Answer with the link that a visit would find."""
-        host, path = read_address(request.query)
+        (host, path), who = read_address(request.query), principal_of(request)
+        refuse_visit(who, host)
         own = path == "/" or is_reserved(path)  # the edge answers there by itself
         entry = None if own else await self._listing.answering(host, path)
         if entry is None:
             msg = "no link answers there"
             raise NotFoundError(msg)
+        refuse_unseen(who, entry)
         return _shown(entry)
 
     async def explain(self, request: web.Request) -> web.Response:
         """Tell what becomes of a visit that might come, and why."""
-        link = (await self._store.get(request.match_info["id"])).link
+        link = (await self._seen(request)).link
         asked = read_visit(link, request.query, self._clock.now())
         told = explain(link, asked.facts, asked.path, asked.query)
         return json_response({"explanation": told})
@@ -107,32 +118,35 @@ class Links:
     async def revise(self, request: web.Request) -> web.Response:
         """Change some fields of a link."""
         fields, now = fields_of(await json_body(request)), self._clock.now()
-        versions = wanted(request.headers.get("If-Match"))
+        versions, who = wanted(request.headers.get("If-Match")), principal_of(request)
 
         def revise(old: Entry) -> Entry:
+            refuse_unseen(who, old)
             versions.refuse_other(old.version)
             new = revised(old, fields, now)
+            refuse_unseen(who, new)  # nobody can put a link where they would not see it
             self._policy.refuse_change(old.link, new.link)
             return new
 
-        who = principal_of(request).name
-        return _shown(await self._store.revise(request.match_info["id"], revise, who))
+        return _shown(await self._store.revise(request.match_info["id"], revise, who.name))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Take a link away."""
-        versions, who = wanted(request.headers.get("If-Match")), principal_of(request).name
-        await self._store.delete(
-            request.match_info["id"],
-            self._clock.now(),
-            who,
-            lambda old: versions.refuse_other(old.version),
-        )
+        versions, who = wanted(request.headers.get("If-Match")), principal_of(request)
+
+        def check(old: Entry) -> None:
+            refuse_unseen(who, old)
+            versions.refuse_other(old.version)
+
+        await self._store.delete(request.match_info["id"], self._clock.now(), who.name, check)
         return web.Response(status=NO_CONTENT)
 
     async def read_changes(self, request: web.Request) -> web.Response:
         """Answer with one page of a link's history."""
         link_id, limit = request.match_info["id"], limit_of(request.query)
         place = place_of(request.query, f"changes {link_id}", (int,))
+        if principal_of(request).narrowed:  # of a link that is gone nobody knows who saw it
+            await self._seen(request)
         found = await self._listing.changes(link_id, int(place[0]) if place else 0, limit + 1)
         if not found and place is None:
             await self._store.get(link_id)  # one whose changes are too old has none to show
@@ -144,7 +158,8 @@ class Links:
     async def read_hosts(self, request: web.Request) -> web.Response:
         """Answer with one page of hosts."""
         limit, place = limit_of(request.query), place_of(request.query, HOSTS, (str,))
-        found = await self._listing.hosts(str(place[0]) if place else "", limit + 1)
+        who, after = principal_of(request), str(place[0]) if place else ""
+        found = await self._listing.hosts(who, after, limit + 1)
         hosts = [{"host": host, "links": links} for host, links in found[:limit]]
         following = cursor_of((found[limit - 1][0],), HOSTS) if len(found) > limit else None
         return json_response({"hosts": hosts, "next": following})

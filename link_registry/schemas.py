@@ -6,22 +6,12 @@ Rules of this file:
 
 from link_registry.paging import CURSOR_CHARS_MAX, CURSOR_PATTERN, LIMIT_DEFAULT, LIMIT_MAX
 from milepost import links
-from milepost.openapi import PATH, Parameter, Schema, object_of, ref, whole
+from milepost.openapi import PATH, Parameter, Schema, object_of, or_null, ref, text_of, whole
 from milepost.targeting import rules
 
 TEXT: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
 MILLIS: Schema = {"type": "integer", "minimum": 0, "description": "milliseconds since 1970, UTC"}
-
-
-def text_of(pattern: str, chars_max: int) -> Schema:
-    """Return the schema of a text that is *pattern* as a whole."""
-    return {"type": "string", "pattern": whole(pattern), "maxLength": chars_max}
-
-
-def or_null(schema: Schema) -> Schema:
-    """Return the schema of what *schema* says, or null."""
-    return {"anyOf": [schema, {"type": "null"}]}
 
 
 def page_of(name: str, item: str) -> Schema:

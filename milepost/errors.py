@@ -62,6 +62,13 @@ class ForbiddenError(RejectedError):
     title = "The token lacks a scope"
 
 
+class NarrowedError(ForbiddenError):
+    """Somebody whose token is restricted to hosts or tags.  The text names what is missing."""
+
+    code = "narrowed"
+    title = "The token is restricted"
+
+
 class NotFoundError(RejectedError):
     """Nothing has that name."""
 

@@ -13,8 +13,42 @@ from prometheus_client.registry import Collector
 from milepost import __version__, sqlite
 from milepost.http import json_response
 from milepost.metrics import BUILD
+from milepost.openapi import Answer, Call, Schema, object_of
 
 Reasons = dict[str, str]
+
+_TEXT: Schema = {"type": "string"}
+_REASONS: Schema = {"type": "object", "additionalProperties": _TEXT}
+READY = object_of(
+    {"ready": {"type": "boolean"}, "reasons": _REASONS, "notes": _REASONS},
+    required=("ready", "reasons"),
+)
+HEALTH_CALLS = (
+    Call(
+        name="livez",
+        method="GET",
+        path="/livez",
+        meaning="Tell whether the process answers.",
+        answer=Answer(meaning="it does", schema=object_of({"live": {"const": True}})),
+        told_only=True,
+    ),
+    Call(
+        name="readyz",
+        method="GET",
+        path="/readyz",
+        meaning="Tell whether the service does what it is there for, and why not (503).",
+        answer=Answer(meaning="it does", schema=READY),
+        told_only=True,
+    ),
+    Call(
+        name="metrics",
+        method="GET",
+        path="/metrics",
+        meaning="Tell the metrics.",
+        answer=Answer(meaning="Prometheus text", media="text/plain", schema=_TEXT),
+        told_only=True,
+    ),
+)
 
 
 def add_health(

@@ -2,11 +2,14 @@
 
 Handlers raise ServiceErrors; `errors_as_json` is the only place that turns one
 into an answer (RFC 9457).  A route that needs a token says which scope.
+Where an application has `RATES`, every token has so many calls, and each answer to one says
+what is left (draft-ietf-httpapi-ratelimit-headers).
 """
 
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -17,6 +20,7 @@ from milepost.clock import Clock, Entropy
 from milepost.errors import (
     ForbiddenError,
     InvariantError,
+    NarrowedError,
     NotFoundError,
     RejectedError,
     ServiceError,
@@ -28,7 +32,7 @@ from milepost.errors import (
 from milepost.etags import etag_of
 from milepost.logs import get_log
 from milepost.metrics import MALFORMED, REQUEST_SECONDS, REQUESTS
-from milepost.rate import Rate, RateLimit
+from milepost.rate import Left, Rate, RateLimit, per_minute
 from milepost.tokens import Principal, TokenBook
 from milepost.vocabulary import Millis, Scope
 
@@ -52,7 +56,7 @@ CORS_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, "
     "X-Request-Id"
 )
-CORS_SHOWN = "ETag, Location, Retry-After, X-Request-Id"
+CORS_SHOWN = "ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 CORS_SECONDS = 600  # how long a browser may remember what a preflight said
 
 
@@ -98,14 +102,33 @@ async def json_body(request: web.Request) -> Any:
         raise RejectedError(msg) from error
 
 
-def guarded(scope: Scope, handler: Handler, *, or_scope: Scope | None = None) -> Handler:
-    """Let only callers whose token has *scope*, or *or_scope*, reach *handler*."""
+def guarded(
+    scope: Scope,
+    handler: Handler,
+    *,
+    or_scope: Scope | None = None,
+    narrows: bool = False,
+    rated: bool = True,
+) -> Handler:
+    """Let only callers whose token has *scope*, or *or_scope*, reach *handler*.
+
+    *narrows*: the handler itself shows, and changes, only what the token is restricted to;
+    others are for unrestricted tokens alone.  Without *rated* no rate is held against anybody.
+    """
     scopes = (scope,) if or_scope is None else (scope, or_scope)
 
     async def checked(request: web.Request) -> web.StreamResponse:
         try:
             principal = request.app[TOKENS].authenticate(request.headers.get("Authorization"))
+            if rated:
+                _count(request, principal)
             principal.require(*scopes)
+            if principal.narrowed and not narrows:
+                msg = (
+                    f"the token {principal.name!r} is restricted to {principal.restriction()}; "
+                    "this call is about everything, so it wants a token without a restriction"
+                )
+                raise NarrowedError(msg)
         except (UnauthorizedError, ForbiddenError) as error:
             request.app[REFUSALS].note(request, error)
             raise
@@ -113,6 +136,47 @@ def guarded(scope: Scope, handler: Handler, *, or_scope: Scope | None = None) ->
         return await handler(request)
 
     return checked
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How often each token may call: its own rate, or that of *limit*."""
+
+    limit: RateLimit
+    clock: Clock
+
+
+RATES: web.AppKey[Rates] = web.AppKey("rates", Rates)
+LEFT: web.RequestKey[Left] = web.RequestKey("left", Left)
+POLICY = '"token"'
+
+
+def _count(request: web.Request, principal: Principal) -> None:
+    """Count a call against the token's rate, or refuse; services call as often as they must."""
+    rates = request.app.get(RATES)
+    if rates is None or principal.of_service:
+        return
+    who, now = principal.name, rates.clock.now()
+    rate = None if principal.rate is None else per_minute(principal.rate)
+    try:
+        rates.limit.take(who, now, rate=rate)
+    finally:
+        request[LEFT] = rates.limit.left(who, now, rate)
+
+
+async def _tell_rate(request: web.Request, response: web.StreamResponse) -> None:
+    left = request.get(LEFT)
+    if left is None:
+        return
+    rate = left.rate
+    response.headers["RateLimit-Policy"] = f"{POLICY};q={rate.burst};w={rate.window_seconds}"
+    response.headers["RateLimit"] = f"{POLICY};r={left.calls};t={left.seconds}"
+
+
+def limit_calls(app: web.Application, limit: RateLimit, clock: Clock) -> None:
+    """Hold a rate against every token that calls *app*, and tell it on each answer."""
+    app[RATES] = Rates(limit, clock)
+    app.on_response_prepare.append(_tell_rate)
 
 
 def limited(limit: RateLimit, clock: Clock, handler: Handler) -> Handler:

@@ -2,7 +2,8 @@
 
 A service declares its calls once, with their parameters, bodies and answers.
 `add_calls` makes the routes: a scope is asked for, a parameter that the table does
-not name is refused, and so is one that comes twice.  `document` describes the same.
+not name is refused, and so is one that comes twice.  A token that is restricted to hosts
+or tags reaches only the calls that say they narrow.  `document` describes the same.
 What a field may hold is checked by the service itself; the schemas tell of it.
 """
 
@@ -15,10 +16,8 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiMapping
 
-from milepost.clock import Clock
 from milepost.errors import FieldError
-from milepost.http import Handler, guarded, json_response, limited
-from milepost.rate import RateLimit
+from milepost.http import Handler, guarded, json_response
 from milepost.vocabulary import Scope
 
 Schema = dict[str, Any]
@@ -26,6 +25,7 @@ Schema = dict[str, Any]
 JSON, PROBLEM = "application/json", "application/problem+json"
 QUERY, PATH, HEADER = "query", "path", "header"
 NAME_CHARS_SHOWN = 40
+RATE_HEADERS = ("RateLimit", "RateLimit-Policy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +60,8 @@ class Call:
     meaning: str
     answer: Answer
     scope: Scope | None = None  # None: anybody may
+    or_scope: Scope | None = None  # another one that lets through as well
+    narrows: bool = False  # shows and changes only what the caller's token is restricted to
     parameters: tuple[Parameter, ...] = ()
     body: Schema | None = None
     problems: tuple[int, ...] = ()  # besides those that follow from the rest
@@ -90,6 +92,16 @@ def whole(pattern: str) -> str:
     return f"^(?:{pattern})$"
 
 
+def text_of(pattern: str, chars_max: int) -> Schema:
+    """Return the schema of a text that is *pattern* as a whole."""
+    return {"type": "string", "pattern": whole(pattern), "maxLength": chars_max}
+
+
+def or_null(schema: Schema) -> Schema:
+    """Return the schema of what *schema* says, or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
 def refuse_parameters(query: MultiMapping[str], call: Call) -> None:
     """Refuse a parameter that *call* does not have: ignoring it would answer another question."""
     known = call.query_names()
@@ -109,9 +121,6 @@ def add_calls(
     app: web.Application,
     api: Api,
     handlers: Mapping[str, Handler],
-    *,
-    limit: RateLimit,
-    clock: Clock,
 ) -> None:
     """Add a route for each call of *api* that has one here, and one for the document itself."""
     for call in api.calls:
@@ -119,7 +128,7 @@ def add_calls(
             continue
         handler = _checked(call, handlers[call.name])
         if call.scope is not None:
-            handler = guarded(call.scope, limited(limit, clock, handler))
+            handler = guarded(call.scope, handler, or_scope=call.or_scope, narrows=call.narrows)
         app.router.add_route(call.method, routed(call.path, api.calls), handler)
     told = document(api)
 
@@ -168,7 +177,7 @@ def document(api: Api) -> dict[str, Any]:
 
 def _operation(call: Call) -> dict[str, Any]:
     good = call.answer
-    answers: dict[str, Any] = {str(good.status): _answer(good)}
+    answers: dict[str, Any] = {str(good.status): _answer(good, rated=call.scope is not None)}
     for status in _problem_statuses(call):
         answers[str(status)] = {
             "description": HTTPStatus(status).phrase,
@@ -182,7 +191,9 @@ def _operation(call: Call) -> dict[str, Any]:
     }
     if call.scope is not None:
         told["security"] = [{"bearer": []}]
-        told["description"] = f"Needs a token with the scope `{call.scope}`."
+        wanted = f"`{call.scope}`" + (f" or `{call.or_scope}`" if call.or_scope else "")
+        restricted = "" if call.narrows else ", and without a restriction to hosts or tags"
+        told["description"] = f"Needs a token with the scope {wanted}{restricted}."
     if call.body is not None:
         told["requestBody"] = {"required": True, "content": {JSON: {"schema": call.body}}}
     return told
@@ -202,14 +213,15 @@ def _problem_statuses(call: Call) -> list[int]:
     return sorted(found - {call.answer.status})
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
+def _answer(answer: Answer, *, rated: bool) -> dict[str, Any]:
     told: dict[str, Any] = {"description": answer.meaning}
     if answer.schema is not None:
         told["content"] = {answer.media: {"schema": answer.schema}}
-    if answer.headers:
-        told["headers"] = {
-            name: {"schema": {"type": "string"}, "required": True} for name in answer.headers
-        }
+    headers = {name: {"schema": {"type": "string"}, "required": True} for name in answer.headers}
+    if rated:  # the services' own tokens have no rate
+        headers |= {name: {"schema": {"type": "string"}} for name in RATE_HEADERS}
+    if headers:
+        told["headers"] = headers
     return told
 
 

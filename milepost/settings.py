@@ -308,7 +308,7 @@ SETTINGS: dict[str, Setting] = {
     "CORS_ORIGINS": Setting(
         meaning="origins whose pages may call from a browser, comma-separated, such as "
         "https://app.example; empty: none",
-        readers=(LINKS,),
+        readers=(AGGREGATOR, LINKS),
         default="",
     ),
     "CLEANUP_URL": Setting(

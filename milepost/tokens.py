@@ -1,5 +1,8 @@
 """Bearer tokens: who calls, and what they may do.
 
+Further tokens are kept in the databases of the aggregator and of the registry
+(milepost.access); what stands here holds for those as well.
+
 A tokens file holds names, scopes and hashes, never a token.  A token is 256
 random bits, so a plain hash of it is as good as a slow one.  Every comparison
 takes the same time whether and where it matches.
@@ -24,7 +27,7 @@ from milepost.batch import hex_bytes
 from milepost.clock import Entropy
 from milepost.errors import ConfigError, ForbiddenError, RejectedError, UnauthorizedError
 from milepost.seal import MAC_KEY_BYTES, TOKEN_ID_BYTES, address_mac_key, token_id
-from milepost.vocabulary import Scope
+from milepost.vocabulary import Millis, Scope
 
 TOKEN_BYTES = 32
 BEARER = "bearer "
@@ -45,22 +48,27 @@ KEYS_READ = Scope("keys:read")  # the epochs' states, nothing secret
 KEYS_WRITE = Scope("keys:write")  # rotate and destroy
 ADDRESSES = Scope("addresses")  # sealed addresses themselves; nobody has it unless given by hand
 DRAINED = Scope("drained")  # ask the aggregator what still needs an epoch's record key
+TOKENS_READ = Scope("tokens:read")  # list the tokens that a service keeps, nothing secret
+TOKENS_WRITE = Scope("tokens:write")  # make tokens that may do no more than oneself, and end them
 
 QUERY_SCOPES = (HITS_READ, LINKS_READ)
 EDGE_SCOPES = (EDGE, FEED)
-AGGREGATOR_SCOPES = (PULL, ACKNOWLEDGE, OPEN, LINKS_COUNT)
+AGGREGATOR_SCOPES = (PULL, ACKNOWLEDGE, OPEN, LINKS_COUNT, LINKS_READ)
 KEY_SERVER_SCOPES = (DRAINED,)
+SERVICE_SCOPES = frozenset({*EDGE_SCOPES, *AGGREGATOR_SCOPES, *KEY_SERVER_SCOPES})
 OPERATOR_SCOPES = (
     *EDGE_SCOPES,
     *AGGREGATOR_SCOPES,
     *KEY_SERVER_SCOPES,
-    *QUERY_SCOPES,
+    HITS_READ,
     HITS_WRITE,
     LINKS_WRITE,
     GRANTS_READ,
     GRANTS_WRITE,
     KEYS_READ,
     KEYS_WRITE,
+    TOKENS_READ,
+    TOKENS_WRITE,
 )
 
 
@@ -70,6 +78,30 @@ class Principal:
 
     name: str
     scopes: frozenset[Scope]
+    hosts: frozenset[str] = frozenset()  # nothing of other hosts is seen or changed; empty: all
+    tags: frozenset[str] = frozenset()  # of links without any of these neither; empty: all
+    rate: int | None = None  # calls a minute; None: as the service allows everybody
+    expires_ms: Millis | None = None  # None: never
+
+    @property
+    def narrowed(self) -> bool:
+        """Tell whether there is anything that this token does not see."""
+        return bool(self.hosts or self.tags)
+
+    @property
+    def of_service(self) -> bool:
+        """Tell whether it is a service of ours, which asks as often as its work takes."""
+        only_reads = self.scopes <= {LINKS_READ}
+        return self.rate is None and self.scopes <= SERVICE_SCOPES and not only_reads
+
+    def restriction(self) -> str:
+        """Return in words what it is restricted to."""
+        parts = [
+            f"the {what} {', '.join(sorted(values))}"
+            for what, values in (("hosts", self.hosts), ("tags", self.tags))
+            if values
+        ]
+        return " and ".join(parts) or "nothing"
 
     def require(self, *scopes: Scope) -> None:
         """Refuse unless one of *scopes* was granted."""
@@ -126,15 +158,23 @@ class TokenBook:
         if not authorization or authorization[: len(BEARER)].lower() != BEARER:
             msg = "send the header Authorization: Bearer <token>"
             raise UnauthorizedError(msg)
-        shown = token_hash(authorization[len(BEARER) :].strip())
-        found: Principal | None = None
-        for known, principal in self._entries:  # all of them, so that time tells nothing
-            if hmac.compare_digest(known, shown):
-                found = principal
+        found = self.find(token_hash(authorization[len(BEARER) :].strip()))
         if found is None:
             msg = "the bearer token is not known here"
             raise UnauthorizedError(msg)
         return found
+
+    def find(self, shown: bytes) -> Principal | None:
+        """Return whose token has the hash *shown*; None: nobody's."""
+        found: Principal | None = None
+        for known, principal in self._entries:  # all of them, so that time tells nothing
+            if hmac.compare_digest(known, shown):
+                found = principal
+        return found
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a token has this *name*."""
+        return any(principal.name == name for _, principal in self._entries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """`GET` and `POST /v1/sources/abandon`: what would be written off, and writing it off."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,13 @@ from milepost.batch import ID_BYTES, hex_bytes
 from milepost.clock import Clock
 from milepost.database import Readers
 from milepost.errors import ConflictError, NotFoundError, RejectedError
-from milepost.http import guarded, json_response
+from milepost.http import Handler, json_response
 from milepost.logs import get_log
-from milepost.tokens import HITS_READ, HITS_WRITE
 from milepost.vocabulary import StreamId
 
 log = get_log(__name__)
 
+SOURCE_CHARS_MAX = 2_048
 WANTED = "want one of stream (32 hex digits) and source (its url)"
 
 
@@ -93,10 +93,10 @@ class Abandoning:
         return False, ()
 
 
-def add_abandoning(
-    app: web.Application, readers: Readers, store: Store, sources: Sources, clock: Clock
-) -> None:
-    """Add the routes."""
+def abandoning_handlers(
+    readers: Readers, store: Store, sources: Sources, clock: Clock
+) -> Mapping[str, Handler]:
+    """Return who answers."""
     abandoning = Abandoning(readers, store, sources, clock)
 
     async def look(request: web.Request) -> web.Response:
@@ -109,8 +109,7 @@ def add_abandoning(
             raise RejectedError(WANTED) from error
         return json_response((await abandoning.abandon(read_target(told))).to_json())
 
-    app.router.add_get("/v1/sources/abandon", guarded(HITS_READ, look))
-    app.router.add_post("/v1/sources/abandon", guarded(HITS_WRITE, abandon))
+    return {"look_before_abandoning": look, "abandon": abandon}
 
 
 def read_target(told: Any) -> Target:
@@ -122,6 +121,6 @@ def read_target(told: Any) -> Target:
         raise RejectedError(WANTED) from error
     if name == "stream":
         return Target(stream=StreamId(hex_bytes(value, ID_BYTES, "stream")))
-    if name == "source" and isinstance(value, str) and value:
+    if name == "source" and isinstance(value, str) and 0 < len(value) <= SOURCE_CHARS_MAX:
         return Target(source=value)
     raise RejectedError(WANTED)

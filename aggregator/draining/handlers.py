@@ -15,22 +15,20 @@ from aggregator.replicas.sweeping import Sweeper
 from milepost.clock import Clock
 from milepost.database import Readers
 from milepost.errors import NotFoundError, RejectedError
-from milepost.http import guarded, json_response
+from milepost.http import Handler, json_response
 from milepost.stream.files import SUFFIX
-from milepost.tokens import DRAINED, HITS_READ
 from milepost.vocabulary import Epoch, Millis
 
 
-def add_draining(
-    app: web.Application,
+def draining_handlers(
     readers: Readers,
     keyring: Keyring,
     sources: Sources,
     clock: Clock,
     *,
     sweeper: Sweeper | None = None,
-) -> None:
-    """Add the route; without a *sweeper* there are no replicas that could hold anything."""
+) -> Mapping[str, Handler]:
+    """Return who answers; without a *sweeper* there are no replicas that could hold anything."""
 
     async def drained(request: web.Request) -> web.Response:
         epoch = Epoch(_number(request, "epoch"))
@@ -55,7 +53,7 @@ def add_draining(
         )
         return json_response(finding.to_json(clock.now()))
 
-    app.router.add_get("/v1/drained", guarded(DRAINED, drained, or_scope=HITS_READ))
+    return {"tell_drained": drained}
 
 
 def _pulled(puller: Puller, abandoned: AbstractSet[str]) -> Told:

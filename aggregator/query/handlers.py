@@ -1,9 +1,11 @@
 """The query API: `GET /v1/hits` and `GET /v1/sources`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
+from aggregator.access.tagged import TaggedLinks
 from aggregator.discovery.sources import Sources
 from aggregator.pulling.lag import Progress, seconds_since
 from aggregator.pulling.puller import Puller
@@ -13,25 +15,28 @@ from aggregator.replicas.sweeping import Sweeper
 from aggregator.store import Count, Store
 from milepost.clock import Clock
 from milepost.database import Readers
-from milepost.http import guarded, json_response
-from milepost.tokens import HITS_READ
+from milepost.http import Handler, json_response, principal_of
 from milepost.vocabulary import Millis
 
 
-def add_queries(
-    app: web.Application,
+def query_handlers(
     readers: Readers,
     store: Store,
     sources: Sources,
     clock: Clock,
+    tagged: TaggedLinks,
     *,
     sweeper: Sweeper | None = None,
-) -> None:
-    """Add the routes; without a *sweeper* there are no replicas to tell of."""
+) -> Mapping[str, Handler]:
+    """Return who answers; without a *sweeper* there are no replicas to tell of."""
 
     async def hits(request: web.Request) -> web.Response:
         question = read_question(list(request.query.items()))
-        rows, last = await find_hits(readers, question)
+        who = principal_of(request)
+        narrowing = await tagged.narrowing(who)
+        named = {name: [question.texts[name]] for name in question.texts}
+        narrowing.refuse_others(who, hosts=named.get("host", ()), links=named.get("link", ()))
+        rows, last = await find_hits(readers, question, narrowing)
         return json_response({"hits": rows, "next": last and write_cursor(question, last)})
 
     async def list_sources(request: web.Request) -> web.Response:
@@ -49,8 +54,7 @@ def add_queries(
             {**answer, "replicas": await sweeper.told()} if sweeper is not None else answer
         )
 
-    app.router.add_get("/v1/hits", guarded(HITS_READ, hits))
-    app.router.add_get("/v1/sources", guarded(HITS_READ, list_sources))
+    return {"list_hits": hits, "list_sources": list_sources}
 
 
 def _source(

@@ -1,5 +1,7 @@
 """`GET /v1/set-aside` and `POST /v1/set-aside/retry`: what could not be read, and trying again."""
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from aggregator.opening.retry import Retrier
@@ -7,12 +9,11 @@ from aggregator.query.params import read_limit
 from aggregator.query.store import find_set_aside
 from aggregator.store import Store
 from milepost.database import Readers
-from milepost.http import guarded, json_response
-from milepost.tokens import HITS_READ, HITS_WRITE
+from milepost.http import Handler, json_response
 
 
-def add_set_aside(app: web.Application, readers: Readers, store: Store, retrier: Retrier) -> None:
-    """Add the routes."""
+def set_aside_handlers(readers: Readers, store: Store, retrier: Retrier) -> Mapping[str, Handler]:
+    """Return who answers."""
 
     async def listed(request: web.Request) -> web.Response:
         batches, records = await find_set_aside(readers, read_limit(request.query))
@@ -33,5 +34,4 @@ def add_set_aside(app: web.Application, readers: Readers, store: Store, retrier:
         # No key helps what is not as it was written; only its batch as it was does.
         return json_response({**told, "damaged": damaged.batches} if damaged.batches else told)
 
-    app.router.add_get("/v1/set-aside", guarded(HITS_READ, listed))
-    app.router.add_post("/v1/set-aside/retry", guarded(HITS_WRITE, retry))
+    return {"list_set_aside": listed, "retry_set_aside": retry}

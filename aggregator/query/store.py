@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 
+from aggregator.access.narrowing import EVERYTHING, Narrowing
+from aggregator.access.store import conditions as conditions_of
 from aggregator.draining.store import SWEPT
 from aggregator.hits.store import COLUMNS, INTERNED
 from aggregator.opening.batches import TIME_MS_MAX
@@ -57,9 +59,11 @@ Row = dict[str, Any]
 _TOLD = tuple(name for name in COLUMNS if name not in {"batch", "idx", "time_ms"})
 
 
-async def find_hits(readers: Readers, question: Question) -> tuple[list[Row], Place | None]:
+async def find_hits(
+    readers: Readers, question: Question, narrowing: Narrowing = EVERYTHING
+) -> tuple[list[Row], Place | None]:
     """Return a page of hits, and the place of its last row if there are more."""
-    sql, values = _page(question)
+    sql, values = _page(question, narrowing)
     async with readers.snapshot() as db:
         rows = list(await db.execute_fetchall(sql, values))
         more, rows = len(rows) > question.limit, rows[: question.limit]
@@ -180,9 +184,10 @@ def _aside(row: Sequence[Any]) -> Row:
     }
 
 
-def _page(question: Question) -> tuple[str, list[Any]]:
-    conditions = [TEXT_FILTER.format(name=name) for name in question.texts]
-    values: list[Any] = list(question.texts.values())
+def _page(question: Question, narrowing: Narrowing) -> tuple[str, list[Any]]:
+    seen, names = conditions_of(narrowing)
+    conditions = [*seen, *(TEXT_FILTER.format(name=name) for name in question.texts)]
+    values: list[Any] = [*names, *question.texts.values()]
     for condition, value in (
         ("visitor = ?", question.visitor),
         ("time_ms >= ?", question.start_ms),

@@ -1,5 +1,6 @@
 """`GET /v1/reconciliation`: what became of every visit, and what is unaccounted."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -17,19 +18,18 @@ from aggregator.reconciling.summing import (
     told,
 )
 from milepost.clock import Clock
-from milepost.http import guarded, json_response
-from milepost.tokens import HITS_READ
+from milepost.http import Handler, json_response
 
 
-def add_reconciliation(app: web.Application, reckoner: Reckoner, clock: Clock) -> None:
-    """Add the route."""
+def reconciliation_handlers(reckoner: Reckoner, clock: Clock) -> Mapping[str, Handler]:
+    """Return who answers."""
 
     async def reconciliation(request: web.Request) -> web.Response:
         asked = read_hours(list(request.query.items()), clock.now())
         wanted = Range(start_ms=asked.start_ms, end_ms=asked.end_ms, region=asked.region)
         return json_response(answer(await reckoner.reckon(wanted), asked.limit))
 
-    app.router.add_get("/v1/reconciliation", guarded(HITS_READ, reconciliation))
+    return {"reconcile": reconciliation}
 
 
 def answer(summary: Summary, limit: int) -> dict[str, Any]:

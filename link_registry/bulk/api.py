@@ -59,6 +59,7 @@ BULK_CALL = Call(
     path="/v1/links/bulk",
     meaning="Create, change and delete many links.",
     scope=LINKS_WRITE,
+    narrows=True,
     parameters=(KEY,),
     body=ref("Bulk"),
     answer=Answer(meaning="a result for each item", schema=DONE),

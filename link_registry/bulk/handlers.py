@@ -69,7 +69,7 @@ class Bulk:
             asked, digest = await asyncio.to_thread(_read, body)
             call = Call(
                 name=NAME,
-                who=principal_of(request).name,
+                who=principal_of(request),
                 key=key,
                 digest=digest,
                 now=self._clock.now(),

@@ -11,29 +11,34 @@ from link_registry.changing.store import (
     replace_link,
 )
 from link_registry.entries import Entry
+from link_registry.narrowing import refuse_unseen
 from link_registry.once.store import Call, Part, next_parts
 from link_registry.policy import Policy
 from link_registry.store import LinkStore
 from milepost.links import Link
 from milepost.sqlite import Connection
+from milepost.tokens import Principal
 from milepost.vocabulary import Millis
 
 
 class Changing:
-    """The links inside of one transaction, changed by *who*, and leading where *policy* allows."""
+    """The links inside of one transaction, changed by *who*, and leading where *policy* allows.
 
-    def __init__(self, db: Connection, who: str, policy: Policy) -> None:
+    A link that *who* does not see is refused as soon as it is found.
+    """
+
+    def __init__(self, db: Connection, who: Principal, policy: Policy) -> None:
         self._db = db
         self._who = who
         self._policy = policy
 
     def by_id(self, link_id: str) -> Entry | None:
         """Return the link with that id."""
-        return link_with_id(self._db, link_id)
+        return self._seen(link_with_id(self._db, link_id))
 
     def by_place(self, host: str, path: str) -> Entry | None:
         """Return the link of that host and path."""
-        return link_at(self._db, host, path)
+        return self._seen(link_at(self._db, host, path))
 
     def path_in_use(self, link: Link) -> bool:
         """Tell whether somebody uses its path where it would be seen."""
@@ -41,17 +46,24 @@ class Changing:
 
     def create(self, entry: Entry) -> None:
         """Add a link, or refuse because of where it is or leads."""
+        refuse_unseen(self._who, entry)
         self._policy.refuse(entry.link)
-        add_link(self._db, entry, self._who)
+        add_link(self._db, entry, self._who.name)
 
     def replace(self, old: Entry, new: Entry) -> None:
         """Put *new* in the place of *old*, or refuse because of where it is or leads."""
+        refuse_unseen(self._who, new)
         self._policy.refuse_change(old.link, new.link)
-        replace_link(self._db, old, new, self._who)
+        replace_link(self._db, old, new, self._who.name)
 
     def delete(self, entry: Entry, now: Millis) -> None:
         """Take a link away."""
-        remove_link(self._db, entry, now, self._who)
+        remove_link(self._db, entry, now, self._who.name)
+
+    def _seen(self, entry: Entry | None) -> Entry | None:
+        if entry is not None:
+            refuse_unseen(self._who, entry)
+        return entry
 
 
 async def next_parts_of(

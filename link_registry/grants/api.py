@@ -14,11 +14,10 @@ from link_registry.schemas import (
     LIMIT,
     MILLIS,
     TEXT,
-    or_null,
     page_of,
 )
 from milepost.links import PATH_CHARS_MAX
-from milepost.openapi import PATH, Answer, Call, Parameter, Schema, object_of, ref
+from milepost.openapi import PATH, Answer, Call, Parameter, Schema, object_of, or_null, ref
 from milepost.tokens import GRANTS_READ, GRANTS_WRITE
 
 NOT_FOUND, CONFLICT, CREATED = 404, 409, 201

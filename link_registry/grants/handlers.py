@@ -70,7 +70,7 @@ class Grants:
         wish, caller = wish_of(await json_body(request)), principal_of(request)
         call = Call(
             name=CREATE,
-            who=caller.name,
+            who=caller,
             key=key_of(request.headers),
             digest=digest_of(await request.read()),
             now=self._clock.now(),

@@ -279,7 +279,7 @@ class GrantStore:
 
 
 def _make(db: Connection, wish: Wish, draw: Draw, call: Call, check: Check) -> Grant:
-    now, who = call.now, call.who
+    now, who = call.now, call.who.name
     if wish.exclusive:
         holder = _holder(db, EXCLUSIVE_OF, wish.owner, now)
         refuse_held(holder, f"owner: {wish.owner}")

@@ -10,11 +10,13 @@ from typing import Final
 
 from multidict import MultiMapping
 
-from link_registry.annotations import tag_from
+from link_registry.narrowing import refuse_host
 from link_registry.own_hosts import canonical
 from milepost.errors import FieldError
 from milepost.fields import shape_of
 from milepost.links import HOST_PATTERN, PATH_CHARS_MAX
+from milepost.tags import tag_from
+from milepost.tokens import Principal
 
 # What a list can be sorted by, and the type of its values.
 SORTS: Final[dict[str, type]] = {
@@ -49,6 +51,8 @@ class Question:
     search: str | None = None
     sort: str = "created"
     descending: bool = False
+    seen_hosts: tuple[str, ...] = ()  # the rest is not shown to who asks; none: all is
+    seen_tags: tuple[str, ...] = ()
 
     def text(self) -> str:
         """Return the question in words that are another's if and only if it is another."""
@@ -57,23 +61,26 @@ class Question:
     def reads_all(self) -> bool:
         """Tell whether it sorts out links that only reading them tells from others."""
         asked = (self.enabled, self.expired, self.pattern, self.search)
-        return bool(self.tags) or any(each is not None for each in asked)
+        return bool(self.tags or self.seen_tags) or any(each is not None for each in asked)
 
     def place_kinds(self) -> tuple[type, type]:
         """Return the types of the place at which a page of it ends."""
         return SORTS[self.sort], str
 
 
-def question_of(query: MultiMapping[str]) -> Question:
-    """Return what *query* asks, or refuse naming the parameter."""
+def question_of(query: MultiMapping[str], who: Principal) -> Question:
+    """Return what *query* asks of the links that *who* sees, or refuse naming the parameter."""
     host = _matching(query, "host", HOST_PATTERN, HOST_CHARS_MAX, "a host name, or *")
     leads = _matching(
         *(query, "destination_host", DESTINATION_HOST_PATTERN, HOST_CHARS_MAX),
         "a host name, with a port or without",
     )
     kind = _one_of(query, "kind", KINDS)
+    host = None if host is None else host.lower().rstrip(".")
+    if host is not None:
+        refuse_host(who, host)
     return Question(
-        host=None if host is None else host.lower().rstrip("."),
+        host=host,
         path_prefix=_matching(
             *(query, "path_prefix", PREFIX_PATTERN, PATH_CHARS_MAX), "the beginning of a path"
         ),
@@ -88,6 +95,8 @@ def question_of(query: MultiMapping[str]) -> Question:
         ),
         sort=_one_of(query, "sort", tuple(SORTS)) or "created",
         descending=_one_of(query, "direction", DIRECTIONS) == "desc",
+        seen_hosts=tuple(sorted(who.hosts)),
+        seen_tags=tuple(sorted(who.tags)),
     )
 
 

@@ -17,6 +17,7 @@ from milepost.database import Readers
 from milepost.finding.places import answering, names_of, patterns_over
 from milepost.finding.radix import Patterns
 from milepost.links import Link
+from milepost.tokens import Principal
 from milepost.vocabulary import Millis
 
 PAGE = f"SELECT {COLUMNS} FROM link WHERE {{where}} ORDER BY {{order}} LIMIT ?"
@@ -27,7 +28,7 @@ MAY_ANSWER = f"""
      WHERE host IN (SELECT value FROM json_each(?)) AND path IN (SELECT value FROM json_each(?))
 """
 
-HOSTS = "SELECT host, count(*) FROM link WHERE host > ? GROUP BY host ORDER BY host LIMIT ?"
+HOSTS = "SELECT host, count(*) FROM link WHERE {where} GROUP BY host ORDER BY host LIMIT ?"
 
 CHANGES = """
     SELECT version, action, at_ms, who, fields FROM history
@@ -95,9 +96,12 @@ class Listing:
         link = _chosen(host, path, enabled) or _chosen(host, path, links)
         return None if link is None else found[link.id]
 
-    async def hosts(self, after: str, limit: int) -> list[tuple[str, int]]:
-        """Return each host, and how many links it has."""
-        return [(host, links) for host, links in await self._readers.rows(HOSTS, (after, limit))]
+    async def hosts(self, who: Principal, after: str, limit: int) -> list[tuple[str, int]]:
+        """Return each host, and how many links it has that *who* sees."""
+        clauses = [("host > ?", (after,)), *_seen(tuple(who.hosts), tuple(who.tags))]
+        sql = HOSTS.format(where=" AND ".join(clause for clause, _ in clauses))
+        values = [value for _, given in clauses for value in given]
+        return [(host, links) for host, links in await self._readers.rows(sql, (*values, limit))]
 
     async def changes(self, link_id: str, after: int, limit: int) -> list[Changed]:
         """Return what was done to a link, also to one that is gone, the oldest first."""
@@ -130,7 +134,7 @@ def place_in(question: Question, entry: Entry) -> Place:
 
 
 def _clauses(asked: Question, now: Millis) -> list[Clause]:
-    found: list[Clause] = []
+    found: list[Clause] = _seen(asked.seen_hosts, asked.seen_tags)
     if asked.host is not None:
         found.append(("host = ?", (asked.host,)))
     if asked.path_prefix is not None:  # every character of a path comes before the last of ASCII
@@ -149,6 +153,17 @@ def _clauses(asked: Question, now: Millis) -> list[Clause]:
         found.append(("(substr(path, -1) = '*') = ?", (int(asked.pattern),)))
     if asked.search is not None:
         found.append(_search(asked.search))
+    return found
+
+
+def _seen(hosts: tuple[str, ...], tags: tuple[str, ...]) -> list[Clause]:
+    """Return what holds for the links that are seen, as link_registry.narrowing has it."""
+    found: list[Clause] = []
+    if hosts:
+        found.append((f"host IN ({', '.join('?' * len(hosts))})", hosts))
+    if tags:
+        sql = " OR ".join(["instr(tags, ?) > 0"] * len(tags))
+        found.append((f"({sql})", tuple(orjson.dumps(tag).decode() for tag in tags)))
     return found
 
 

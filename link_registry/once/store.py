@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from link_registry.store import LinkStore
 from milepost.errors import ConflictError, UnavailableError
 from milepost.sqlite import Connection, IntegrityError
+from milepost.tokens import Principal
 from milepost.vocabulary import Millis
 
 KEEP_MS = 24 * 60 * 60 * 1_000
@@ -43,7 +44,7 @@ class Call:
     """What is known of a call before anything of it is done."""
 
     name: str  # as in the table of calls; a key means another thing in each
-    who: str
+    who: Principal
     key: str  # empty: it is not remembered
     digest: bytes  # of its body
     now: Millis
@@ -104,7 +105,7 @@ async def next_parts(
 def _number(db: Connection, call: Call) -> int | None:
     if not call.key:
         return None
-    values = (call.name, call.who, call.key, call.now - KEEP_MS)
+    values = (call.name, call.who.name, call.key, call.now - KEEP_MS)
     row = db.execute(CALL, values).fetchone()
     if row is None:
         return None
@@ -122,6 +123,6 @@ def _parts(db: Connection, number: int, done: int) -> list[Part]:
 
 def _remember(db: Connection, call: Call) -> int | None:
     db.execute(FORGET_OLD, (call.now - KEEP_MS, call.name, call.name, call.kept_max - 1))
-    db.execute(FORGET, (call.name, call.who, call.key))
-    values = (call.name, call.who, call.key, call.digest, call.now)
+    db.execute(FORGET, (call.name, call.who.name, call.key))
+    values = (call.name, call.who.name, call.key, call.digest, call.now)
     return db.execute(REMEMBER, values).lastrowid

@@ -5,9 +5,9 @@ Rules of this file:
 """
 
 from link_registry.positions.board import NAME_PATTERN
-from link_registry.schemas import INTEGER, MILLIS, TEXT, or_null
+from link_registry.schemas import INTEGER, MILLIS, TEXT
 from milepost.links import PLACE_PATTERN
-from milepost.openapi import Answer, Call, Schema, object_of, ref, whole
+from milepost.openapi import Answer, Call, Schema, object_of, or_null, ref, whole
 from milepost.tokens import FEED, LINKS_READ
 
 NO_CONTENT = 204

@@ -122,3 +122,18 @@ CREATE TABLE call_part (        -- written with what it tells of: a call that wa
     answer BLOB    NOT NULL,    -- compressed
     PRIMARY KEY (call, upto)
 ) STRICT, WITHOUT ROWID;
+
+-- Tokens that are kept here, besides those of the tokens file; never the token itself.
+CREATE TABLE token (
+    name       TEXT    PRIMARY KEY,
+    hash       BLOB    NOT NULL UNIQUE CHECK (length(hash) = 32),
+    scopes     TEXT    NOT NULL,     -- JSON list, as the next two are
+    hosts      TEXT    NOT NULL,     -- it sees nothing of others; empty: it sees all
+    tags       TEXT    NOT NULL,     -- nor of links with none of these; empty: of all
+    rate       INTEGER NOT NULL,     -- calls a minute
+    created_ms INTEGER NOT NULL,
+    created_by TEXT    NOT NULL,     -- name of the token that it was made with
+    expires_ms INTEGER,              -- NULL: never
+    revoked_ms INTEGER,              -- NULL: it is not
+    used_day   INTEGER               -- the last day of use, counted from 1970; NULL: none yet
+) STRICT, WITHOUT ROWID;

@@ -15,9 +15,11 @@ from milepost.cli.reconcile import reconcile
 from milepost.cli.serve import serve
 from milepost.cli.set_aside import set_aside
 from milepost.cli.sources import sources
+from milepost.cli.tokens import tokens
 
 for command in (dev, serve, hits, links, grants, log, keys, sources, reconcile, set_aside, config):
     cli.add_command(command)
+cli.add_command(tokens)
 for command in (import_links, export, status):
     links.add_command(command)
 

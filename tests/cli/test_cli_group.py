@@ -56,6 +56,7 @@ def test_the_commands_of_this_version() -> None:
         *("keys backup", "keys recover", "keys rewrap"),
         *("log", "log ls", "log cat", "log tail", "log verify"),
         *("set-aside", "set-aside ls", "set-aside retry"),
+        *("tokens", "tokens create", "tokens list", "tokens revoke"),
     }
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.errors import TooManyError
-from milepost.rate import Rate, RateLimit
+from milepost.rate import Left, Rate, RateLimit, per_minute
 from milepost.vocabulary import Millis
 
 NOW = Millis(1_763_640_000_000)
@@ -83,3 +83,28 @@ def test_nobody_gets_more_than_the_rate(pauses: list[int], burst: int, rate: flo
         count += granted(limit, now, 3)
 
     assert count <= burst + (now - NOW) / 1000 * rate + 1e-6
+
+
+def test_what_is_left_is_told_and_not_taken() -> None:
+    """With the time until there is one more; a full bucket waits for nothing."""
+    rate = Rate(per_second=0.5, burst=3)
+    limit = RateLimit(rate)
+
+    assert limit.left("a", NOW) == limit.left("a", NOW) == Left(rate, 3, 0)
+    limit.take("a", NOW)
+    limit.take("a", NOW)
+    assert limit.left("a", NOW) == Left(rate, 1, 2)
+    assert limit.left("a", Millis(NOW + 1_500)) == Left(rate, 1, 1)
+    assert limit.left("a", Millis(NOW + 2_000)) == Left(rate, 2, 2)
+
+
+def test_a_caller_may_have_a_rate_of_its_own() -> None:
+    """All calls of a minute at once, and then as they come back."""
+    limit, own = RateLimit(Rate(per_second=1.0, burst=1)), per_minute(120)
+    for _ in range(120):
+        limit.take("a", NOW, rate=own)
+
+    assert (own.window_seconds, limit.left("a", NOW, own)) == (60, Left(own, 0, 1))
+    with pytest.raises(TooManyError, match="more than 120 calls at once and 2 a second"):
+        limit.take("a", NOW, rate=own)
+    assert granted(limit, NOW, 2, who="b") == 1

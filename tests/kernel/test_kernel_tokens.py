@@ -25,6 +25,7 @@ from milepost.tokens import (
     tokens_document,
 )
 from milepost.vocabulary import Scope
+from tests.authorisation import ALL_SCOPES
 
 TOKENS = {name: f"milepost_{2 * name}" for name in ("a", "b", "c")}
 
@@ -58,6 +59,12 @@ def test_nobody_we_know(header: str | None, tmp_path: Path) -> None:
         a_book(tmp_path).authenticate(header)
 
     assert TOKENS["a"] not in str(caught.value)
+
+
+def test_the_scopes_that_are_tried_are_those_that_there_are() -> None:
+    """A name in capitals that is no scope would make tokens of nonsense, and prove nothing."""
+    assert {*OPERATOR_SCOPES, ADDRESSES} == ALL_SCOPES
+    assert all(scope.replace(":", "").isalpha() for scope in ALL_SCOPES)
 
 
 @given(st.text(st.characters(), max_size=40))

@@ -1,7 +1,5 @@
 """The document that describes the registry, and whether the registry does what it says."""
 
-import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,52 +9,8 @@ from link_registry.api import API
 from milepost.clock import SystemClock
 from milepost.links import FIELDS
 from milepost.openapi import PATH, document
+from tests.documented import schemathesis
 from tests.link_registry.registry_world import OPERATOR, READER, Registry, running_registry
-
-LINE_CHARS_SHOWN = 300
-
-# What a schema cannot say (such as which hosts are our own) may refuse a value that is good by it:
-# so `positive_data_acceptance` stays out.
-CHECKS = (
-    "not_a_server_error",
-    "status_code_conformance",
-    "content_type_conformance",
-    "response_headers_conformance",
-    "response_schema_conformance",
-    "negative_data_rejection",
-    "unsupported_method",
-    "allow_header_conformance",
-    "use_after_free",
-    "ensure_resource_availability",
-    "ignored_auth",
-)
-
-# A change that is wrong and of an older version as well may be told the latter (412): it has to
-# be made anew either way.
-CONFIG = """
-[checks]
-negative_data_rejection.expected-statuses = [
-    400, 401, 403, 404, 405, 406, 409, 412, 413, 415, 422, 428, 429, "5xx"
-]
-"""
-
-
-async def _schemathesis(registry: Registry, folder: Path, *options: str) -> tuple[int, str]:
-    """Have calls made out of the document, good and bad ones; return the verdict."""
-    await asyncio.to_thread((folder / "schemathesis.toml").write_text, CONFIG)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "schemathesis.cli", "run", f"{registry.url}/openapi.json"),
-        *("--header", f"Authorization: Bearer {OPERATOR}", "--checks", ",".join(CHECKS)),
-        *("--exclude-path", "/sync/stream", "--seed", "1", "--no-color", "--warnings", "off"),
-        *("--generation-database", "none", *options),
-        cwd=folder,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    told, _ = await process.communicate()
-    # A line that holds a whole request may be long: its beginning says enough.
-    lines = [line[:LINE_CHARS_SHOWN] for line in told.decode().splitlines()]
-    return process.returncode or 0, "\n".join(lines)
 
 
 async def test_the_document_is_there_for_everybody(registry: Registry) -> None:
@@ -117,7 +71,7 @@ async def test_the_registry_does_what_its_document_says(tmp_path: Path) -> None:
     async with running_registry(tmp_path, clock=SystemClock(), cleans=False) as registry:
         await registry.create("/docs/*", host="go.test", tags=["a"], note="b")
         options = ("--phases", "fuzzing", "--max-examples", "4", "--no-shrink")
-        status, told = await _schemathesis(registry, tmp_path, *options)
+        status, told = await schemathesis(registry.url, OPERATOR, tmp_path, *options)
 
     assert status == 0, told
 
@@ -127,8 +81,8 @@ async def test_the_registry_does_all_that_its_document_says(tmp_path: Path) -> N
     """The same for many calls, each limit by itself, and calls that follow from each other."""
     async with running_registry(tmp_path, clock=SystemClock(), cleans=False) as registry:
         await registry.create("/docs/*", host="go.test", tags=["a"], note="b")
-        status, told = await _schemathesis(
-            *(registry, tmp_path, "--phases", "examples,coverage,fuzzing,stateful"),
+        status, told = await schemathesis(
+            *(registry.url, OPERATOR, tmp_path, "--phases", "examples,coverage,fuzzing,stateful"),
             *("--max-examples", "60", "--continue-on-failure", "--rate-limit", "180/s"),
         )
 

@@ -1,0 +1,1 @@
+"""What a token that is restricted to hosts or tags gets to see."""

@@ -1,0 +1,1 @@
+"""Tokens that a service keeps in its own database, besides those of the tokens file."""
