@@ -11,7 +11,7 @@ from link_registry.changing.store import (
     replace_link,
 )
 from link_registry.entries import Entry
-from link_registry.narrowing import refuse_unseen
+from link_registry.narrowing import refuse_host, refuse_unseen
 from link_registry.once.store import Call, Part, next_parts
 from link_registry.policy import Policy
 from link_registry.store import LinkStore
@@ -38,6 +38,7 @@ class Changing:
 
     def by_place(self, host: str, path: str) -> Entry | None:
         """Return the link of that host and path."""
+        refuse_host(self._who, host)  # whether or not something is there
         return self._seen(link_at(self._db, host, path))
 
     def path_in_use(self, link: Link) -> bool:

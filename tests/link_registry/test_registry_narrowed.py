@@ -146,6 +146,7 @@ async def test_nor_in_bulk(registry: Registry, links: dict[str, str]) -> None:
         {"link": new | {"host": "b.test"}},
         {"action": "update", "id": links["b.test spring"], "link": {}},
         {"action": "delete", "link": {"host": "b.test", "path": "/spring-b.test"}},
+        {"action": "delete", "link": {"host": "b.test", "path": "/nowhere"}},
         {"action": "update", "id": links["a.test spring"], "link": {"host": "b.test"}},
         {"action": "delete", "id": links["a.test spring"]},
     ]
@@ -154,7 +155,7 @@ async def test_nor_in_bulk(registry: Registry, links: dict[str, str]) -> None:
 
     assert answer.status == 200
     assert [each["status"] for each in told] == [
-        *("created", "failed", "failed", "failed", "failed", "deleted")
+        *("created", "failed", "failed", "failed", "failed", "failed", "deleted")
     ]
     assert {each["code"] for each in told if each["status"] == "failed"} == {"narrowed"}
     assert all("version" not in each for each in told if each["status"] == "failed")
