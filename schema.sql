@@ -494,6 +494,96 @@ CREATE TABLE hit (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX hit_by_time ON hit (time_ms, batch, idx);
+-- The epoch first: what is new goes to one place.
+CREATE INDEX hit_by_visitor ON hit (epoch, visitor, time_ms) WHERE visitor IS NOT NULL;
+CREATE INDEX hit_by_session ON hit (session, time_ms) WHERE session IS NOT NULL;
+CREATE INDEX hit_by_ulid ON hit (ulid, time_ms) WHERE ulid IS NOT NULL;
+
+-- What each distinct user agent is taken for; every other column is a text.id.
+CREATE TABLE agent_class (
+    agent   INTEGER PRIMARY KEY, -- text.id; 0: none was told
+    version INTEGER NOT NULL,    -- of the lists that said so
+    class   INTEGER NOT NULL,
+    device  INTEGER,
+    os      INTEGER,
+    browser INTEGER
+) STRICT;
+
+-- The host of each distinct referer that has one.
+CREATE TABLE referrer (
+    referer INTEGER PRIMARY KEY, -- text.id
+    host    INTEGER NOT NULL     -- text.id
+) STRICT;
+
+-- From here on: worked out of the hits, behind the head.  Up to `rolled.upto` every hit is in
+-- a block and in the rollups; the few behind it are read themselves.
+CREATE TABLE rolled (
+    one  INTEGER PRIMARY KEY CHECK (one = 1),
+    upto INTEGER NOT NULL        -- applied.id
+) STRICT;
+
+-- About a thousand hits that became visible one after another.
+CREATE TABLE block (
+    id          INTEGER PRIMARY KEY,
+    first_batch INTEGER NOT NULL, -- applied.id
+    last_batch  INTEGER NOT NULL,
+    first_ms    INTEGER NOT NULL, -- the oldest time in it
+    last_ms     INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX block_by_last ON block (last_ms);
+CREATE INDEX block_by_first ON block (first_ms);
+
+-- In which blocks a value of a field occurs, or did.  The numbers of fields stand in
+-- aggregator/rolling/fields.py.
+CREATE TABLE posting (
+    span  INTEGER NOT NULL,       -- block / 1024: what is new goes to one place
+    field INTEGER NOT NULL,
+    value INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    PRIMARY KEY (span, field, value, block)
+) STRICT, WITHOUT ROWID;
+
+-- What was counted: by dimension, value and epoch, in buckets of an hour, a day and eight days.
+CREATE TABLE rollup (
+    dimension    INTEGER NOT NULL,
+    tier         INTEGER NOT NULL,
+    bucket_ms    INTEGER NOT NULL, -- when the bucket begins
+    value        INTEGER NOT NULL, -- text.id, or a status; 0: absent
+    epoch        INTEGER NOT NULL,
+    human_hits   INTEGER NOT NULL,
+    human_clicks INTEGER NOT NULL,
+    human_firsts INTEGER NOT NULL, -- visitors whose first click of the epoch it holds
+    human_lasts  INTEGER NOT NULL, -- and whose last
+    bot_hits     INTEGER NOT NULL,
+    bot_clicks   INTEGER NOT NULL,
+    bot_firsts   INTEGER NOT NULL,
+    bot_lasts    INTEGER NOT NULL,
+    any_firsts   INTEGER NOT NULL, -- as a person or as a bot
+    any_lasts    INTEGER NOT NULL,
+    PRIMARY KEY (dimension, tier, bucket_ms, value, epoch)
+) STRICT, WITHOUT ROWID;
+
+-- The hours that the clicks of an epoch span which have a visitor.
+CREATE TABLE epoch_span (
+    epoch    INTEGER PRIMARY KEY,
+    first_ms INTEGER NOT NULL,
+    last_ms  INTEGER NOT NULL
+) STRICT;
+
+-- The first and last clicks of visitors who click so often that reading all of them again
+-- would take long.
+CREATE TABLE regular (
+    epoch       INTEGER NOT NULL,
+    visitor     BLOB    NOT NULL,
+    dimension   INTEGER NOT NULL,
+    value       INTEGER NOT NULL,
+    human_first INTEGER NOT NULL,
+    human_last  INTEGER NOT NULL,
+    bot_first   INTEGER NOT NULL,
+    bot_last    INTEGER NOT NULL,
+    PRIMARY KEY (epoch, visitor, dimension, value)
+) STRICT, WITHOUT ROWID;
 
 -- How many clicks each link has had that has, or had, a click limit.  Derived: who empties
 -- both tables has everything counted anew.

@@ -72,6 +72,8 @@ OPEN_SECONDS = Histogram(
 APPLY_SECONDS = Histogram(
     "milepost_apply_duration_seconds", "Time to commit what one answer brought"
 )
+ROLLED = Counter("milepost_hits_rolled_total", "Hits counted in rollups and put into blocks")
+ROLL_SECONDS = Histogram("milepost_roll_duration_seconds", "Time to roll one block of hits up")
 
 REPLICAS = Gauge("milepost_replicas", "Replicas of streams in the object store")
 REPLICAS_FOREIGN = Gauge(

@@ -34,6 +34,7 @@ from aggregator.replicas.restoring import Restorer
 from aggregator.replicas.store import ReplicaStore
 from aggregator.replicas.sweeping import Sweeper
 from aggregator.replicas.taking import CopyTaker
+from aggregator.rolling.roller import Roller
 from aggregator.store import Store
 from milepost.access.keeper import NOTE_SECONDS, TokenKeeper
 from milepost.access.store import TokenStore
@@ -96,6 +97,7 @@ class Parts:
         if self._limits is not None:
             schedule.add("limits", self._limits.step)
         schedule.add("reconcile", self._reckoner.step)
+        schedule.add("roll", Roller(self._ground.writer).step)
         return schedule
 
     def app(self, tokens: TokenBook) -> web.Application:
