@@ -1,12 +1,11 @@
 """User agents for benches: real ones with a heavy tail, and versions varied to make it long.
 
-`tests/aggregator/agents.tsv` is taken when it is there: the first column of each
-line, without the line that names the columns.  The first agents of each kind here
-are the common ones.
+The agents of `tests/aggregator/agents.tsv` are taken too, when it is there; its first
+line names the columns, of which "class" and "agent" count.  The first of each kind
+here are the common ones.
 """
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -107,22 +106,7 @@ SCANNERS = (
     "Nuclei - Open-source project (github.com/projectdiscovery/nuclei)",
     "sqlmap/1.8.4#stable (https://sqlmap.org)",
 )
-_KINDS = (
-    (
-        "scanner",
-        re.compile(r"zgrab|censys|expanse|masscan|nikto|nuclei|sqlmap|nmap|scan", re.IGNORECASE),
-    ),
-    (
-        "bot",
-        re.compile(
-            r"bot|crawl|spider|http\.?client|curl|wget|python|okhttp/|preview", re.IGNORECASE
-        ),
-    ),
-    (
-        "player",
-        re.compile(r"podc|coremedia|spotify|cast|player|itunes|radio|sonos|audio", re.IGNORECASE),
-    ),
-)
+_PLAYER = re.compile(r"podc|coremedia|spotify|cast|player|itunes|radio|sonos|audio", re.IGNORECASE)
 
 
 class Agents(NamedTuple):
@@ -138,10 +122,10 @@ def agents(chance: Random, distinct: int = DISTINCT) -> Agents:
     """Return *distinct* agents: the real ones, and among them such with other versions."""
     found = Agents(list(BROWSERS), list(PLAYERS), list(BOTS), list(SCANNERS))
     known = {each for kind in found for each in kind}
-    for agent in _listed():
+    for told, agent in _listed():
         if agent not in known:
             known.add(agent)
-            _kind_of(found, agent).append(agent)
+            _kind_of(found, told, agent).append(agent)
     for share, kind in zip((0.62, 0.3, 0.07, 0.01), found, strict=True):
         _lengthen(kind, known, round(distinct * share), chance)
     return found
@@ -152,19 +136,19 @@ def weights(count: int) -> list[float]:
     return [1 / (number + 1) ** 1.15 for number in range(count)]
 
 
-def _listed() -> Sequence[str]:
+def _listed() -> list[tuple[str, str]]:
+    """Return class and text of each agent in the file."""
     if not AGENTS_FILE.exists():
-        return ()
-    lines = AGENTS_FILE.read_text().splitlines()
-    told = [line.split("\t")[0] for line in lines if line and not line.startswith("#")]
-    return [agent for agent in told if agent not in {"", "agent", "user_agent"}]
+        return []
+    names, *lines = [line.split("\t") for line in AGENTS_FILE.read_text().splitlines()]
+    told, agent = names.index("class"), names.index("agent")
+    return [(line[told], line[agent]) for line in lines]
 
 
-def _kind_of(found: Agents, agent: str) -> list[str]:
-    for name, pattern in _KINDS:
-        if pattern.search(agent):
-            return {"scanner": found.scanners, "bot": found.bots, "player": found.players}[name]
-    return found.browsers
+def _kind_of(found: Agents, told: str, agent: str) -> list[str]:
+    if told == "human":
+        return found.players if _PLAYER.search(agent) else found.browsers
+    return found.scanners if told == "scanner" else found.bots
 
 
 def _lengthen(kind: list[str], known: set[str], wanted: int, chance: Random) -> None:

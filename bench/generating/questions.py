@@ -18,8 +18,8 @@ DIMENSIONS = (
 )
 # Told by lists that are kept elsewhere: common ones, and what no list has.
 LISTED = {
-    "class": {"frequent": "human", "middling": "bot", "rare": "scanner"},
-    "device": {"frequent": "phone", "middling": "desktop", "absent": "no-such-device"},
+    "class": {"frequent": "human", "middling": "library", "rare": "scanner"},
+    "device": {"frequent": "mobile", "middling": "tablet", "rare": "watch"},
     "os": {"frequent": "iOS", "middling": "Linux", "absent": "no-such-os"},
     "browser": {"frequent": "Chrome", "middling": "Firefox", "absent": "no-such-browser"},
 }
