@@ -4,8 +4,10 @@ A real aggregator on a copy of a database of generated hits: totals of thirty da
 each dimension, the first page of hits for each field with values that come often, now
 and then, hardly ever and never, and exports.  One question at a time, over loopback.
 What nobody answers yet is listed as missing, and what the aggregator refuses because
-it would cost too much as refused; neither is a failure.  The database is made once
-and kept in `--cache`; its hits end at the moment when it was made.
+it would cost too much as refused; neither is a failure.  What takes long is asked
+less often, so a bar for any one question is one for the worst, which is named beside
+the sums.  The database is made once and kept in `--cache`; its hits end at the moment
+when it was made.
 """
 
 import argparse

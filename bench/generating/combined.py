@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from random import Random
 
@@ -25,6 +26,7 @@ from bench.generating.values import Values
 from milepost.batch import Batch, Header, TallyRow, first_chain, hour_of, next_chain, tally_text
 from milepost.database import Readers, Writer, open_database
 from milepost.record import Body
+from milepost.schema import load_schema
 from milepost.vocabulary import BatchId, KeyId, LifeId, Millis, Seq, StreamId
 from milepost.wire import Cursor, Life, MeterRow, PullAnswer, StreamHead
 
@@ -44,6 +46,7 @@ class Made:
     hits_per_second: int
     rolled_per_second: int  # 0: nothing rolls up
     values: dict[str, dict[str, str]]  # by field, and how often they come
+    shape: str  # tells whether the schema is still the same
 
 
 @dataclass(slots=True)
@@ -178,7 +181,13 @@ async def make(path: Path, *, hits: int, end: Millis, seed: int, tell: Tell) -> 
         hits_per_second=round(hits / (filled - begun)),
         rolled_per_second=round(hits / (ended - filled)) if rolled else 0,
         values=values.chosen(),
+        shape=shape(),
     )
+
+
+def shape() -> str:
+    """Return what changes with the schema."""
+    return blake2b(load_schema("combined").sql.encode(), digest_size=8).hexdigest()
 
 
 def database_of(path: Path, *, hits: int, end: Millis, seed: int, tell: Tell) -> Made:
@@ -186,8 +195,8 @@ def database_of(path: Path, *, hits: int, end: Millis, seed: int, tell: Tell) ->
     note = path.with_name(f"{path.name}.json")
     if note.exists():
         made = Made(**json.loads(note.read_bytes()))
-        if made.hits != hits:
-            msg = f"{path} holds {made.hits:,} hits, not {hits:,}: name another, or remove it"
+        if (made.hits, made.seed, made.shape) != (hits, seed, shape()):
+            msg = f"{path} holds other hits, or has another schema: name another, or remove it"
             raise SystemExit(msg)
         return made
     making = path.with_name(f"{path.name}.making")

@@ -96,3 +96,5 @@ def test_the_bench_runs_from_end_to_end(tmp_path: Path) -> None:
         assert line["hits, one filter"]["asked"] > 0
         assert not any("failed" in told for told in line["export"].values())
     assert first["made_per_second"] == second["made_per_second"]
+    with pytest.raises(SystemExit, match="other hits"):
+        run(options().parse_args([*arguments, "--seed", "2"]))
