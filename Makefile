@@ -41,11 +41,12 @@ setup: $(DEV)  ## make .venv with everything in it
 run: $(if $(wildcard $(DEV)),$(DEV),$(RUN))  ## the whole platform on this machine (ARGS go to `milepost dev`)
 	$(BIN)/milepost dev $(ARGS)
 
+# The quick tests run beside one another; the slow ones load the machine, and each has it for itself.
 test: $(DEV)  ## format, lint, types, tests: what CI runs (ARGS="-k pull")
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(TYPED)
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest -m "not slow" -n auto $(ARGS)
 
 test-slow: $(DEV)  ## the tests that take longer
 	$(BIN)/pytest -m slow --timeout 900 $(ARGS)
