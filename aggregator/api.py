@@ -13,6 +13,7 @@ from aggregator.abandoning.api import ABANDONING_CALLS
 from aggregator.draining.api import DRAINING_CALLS
 from aggregator.query.api import QUERY_CALLS, QUERY_SCHEMAS
 from aggregator.reconciling.api import RECONCILING_CALLS
+from aggregator.searching.api import SEARCHING_CALLS, SEARCHING_SCHEMAS
 from milepost import __version__
 from milepost.access.api import TOKEN_CALLS, token_schemas
 from milepost.health import HEALTH_CALLS
@@ -26,6 +27,7 @@ API = Api(
     title="Milepost aggregator",
     version=__version__,
     calls=(
+        *SEARCHING_CALLS,
         *QUERY_CALLS,
         *RECONCILING_CALLS,
         *ABANDONING_CALLS,
@@ -33,5 +35,5 @@ API = Api(
         *TOKEN_CALLS,
         *HEALTH_CALLS,
     ),
-    schemas={**QUERY_SCHEMAS, **token_schemas(SCOPES)},
+    schemas={**SEARCHING_SCHEMAS, **QUERY_SCHEMAS, **token_schemas(SCOPES)},
 )

@@ -5,16 +5,18 @@ from aiohttp import web
 from aggregator.abandoning.handlers import abandoning_handlers
 from aggregator.access.tagged import TaggedLinks
 from aggregator.api import API, SCOPES
+from aggregator.asking.asker import Asker
 from aggregator.discovery.sources import Sources
 from aggregator.draining.handlers import draining_handlers
 from aggregator.limits.counting import LimitCounter
 from aggregator.opening.keyring import Keyring
 from aggregator.opening.retry import Retrier
-from aggregator.query.handlers import query_handlers
+from aggregator.query.handlers import source_handlers
 from aggregator.query.set_aside import set_aside_handlers
 from aggregator.reconciling.handlers import reconciliation_handlers
 from aggregator.reconciling.reckoner import Reckoner
 from aggregator.replicas.sweeping import Sweeper
+from aggregator.searching.handlers import search_handlers
 from aggregator.store import Store
 from milepost.access.handlers import TokenCalls
 from milepost.access.keeper import TokenKeeper
@@ -43,6 +45,7 @@ def build_app(
     entropy: Entropy,
     sweeper: Sweeper | None = None,
     limits: LimitCounter | None = None,
+    asker: Asker,
     keeper: TokenKeeper | None = None,
     tagged: TaggedLinks | None = None,
     origins: frozenset[str] = frozenset(),
@@ -71,7 +74,8 @@ def build_app(
         },
     )
     handlers = {
-        **query_handlers(readers, store, sources, clock, tagged, sweeper=sweeper),
+        **source_handlers(readers, store, sources, clock, sweeper=sweeper),
+        **search_handlers(asker, clock, tagged),
         **draining_handlers(readers, keyring, sources, clock, sweeper=sweeper),
         **abandoning_handlers(readers, store, sources, clock),
         **reconciliation_handlers(reckoner, clock),

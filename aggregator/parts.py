@@ -11,6 +11,8 @@ from aiohttp import web
 from aggregator.access.tagged import TaggedLinks
 from aggregator.api import SCOPES
 from aggregator.app import build_app
+from aggregator.asking.asker import Asker
+from aggregator.asking.budget import Allowance
 from aggregator.config import Config
 from aggregator.discovery.finding import Finder
 from aggregator.discovery.keeper import Keeper
@@ -40,7 +42,7 @@ from milepost.access.keeper import NOTE_SECONDS, TokenKeeper
 from milepost.access.store import TokenStore
 from milepost.client import Client
 from milepost.clock import SystemClock, system_entropy
-from milepost.database import Readers, Writer
+from milepost.database import QueryReaders, Readers, Writer
 from milepost.litestream import Litestream
 from milepost.loops import repeat
 from milepost.schedule import Schedule
@@ -58,6 +60,7 @@ class Ground:
     clock: SystemClock
     writer: Writer
     readers: Readers
+    queries: QueryReaders  # for questions of callers, which may take long
     fence: Fence
     names: Names | None  # None: no name is looked up in a DNS of its own
     session: aiohttp.ClientSession
@@ -119,6 +122,10 @@ class Parts:
             keeper=self._tokens,
             tagged=TaggedLinks(self._registry(), ground.clock),
             origins=self._config.origins,
+            asker=Asker(
+                self._ground.queries,
+                Allowance(rows=self._config.query_rows, seconds=self._config.query_seconds),
+            ),
         )
 
     def loops(self) -> list[Loop]:

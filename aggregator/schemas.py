@@ -4,9 +4,10 @@ Rules of this file:
 - Pure, and nothing but data.  The limits in the schemas are those that are enforced.
 """
 
-from aggregator.query.params import CURSOR_CHARS_MAX, LIMIT_DEFAULT, LIMIT_MAX, TEXT_CHARS_MAX
+from aggregator.asking.filters import TEXT_CHARS_MAX
+from aggregator.query.params import LIMIT_DEFAULT, LIMIT_MAX
+from aggregator.searching.question import CURSOR_CHARS_MAX
 from milepost.openapi import Parameter, Schema, object_of
-from milepost.visitor import HASH_BYTES
 
 MOMENT_CHARS_MAX = 64  # no spelling of a moment is longer
 TEXT: Schema = {"type": "string"}
@@ -17,7 +18,6 @@ MOMENT: Schema = {"type": "string", "description": "RFC 3339 with milliseconds, 
 TEXTS: Schema = {"type": "array", "items": TEXT}
 COUNT = object_of({"batches": INTEGER, "records": INTEGER})
 FILTER: Schema = {"type": "string", "minLength": 1, "maxLength": TEXT_CHARS_MAX}
-VISITOR: Schema = {"type": "string", "pattern": f"^[0-9a-fA-F]{{{2 * HASH_BYTES}}}$"}
 
 
 def limit(default: int = LIMIT_DEFAULT, most: int = LIMIT_MAX) -> Parameter:
@@ -30,7 +30,7 @@ def moment(name: str, meaning: str) -> Parameter:
     """Return a parameter that is a moment."""
     return Parameter(
         name=name,
-        meaning=f"{meaning}; RFC 3339, or milliseconds since 1970",
+        meaning=f"{meaning}; RFC 3339, a day, milliseconds since 1970, now, or such as -24h",
         schema={"type": "string", "minLength": 1, "maxLength": MOMENT_CHARS_MAX},
     )
 
@@ -38,6 +38,11 @@ def moment(name: str, meaning: str) -> Parameter:
 def filter_by(name: str, meaning: str) -> Parameter:
     """Return a parameter that is the text of one field."""
     return Parameter(name=name, meaning=meaning, schema=FILTER)
+
+
+def choice(name: str, meaning: str, *known: str) -> Parameter:
+    """Return a parameter that is one of some words."""
+    return Parameter(name=name, meaning=meaning, schema={"type": "string", "enum": list(known)})
 
 
 REGION = filter_by("region", "of this region")

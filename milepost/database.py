@@ -7,6 +7,7 @@ that can do nothing else.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Self, TypeVar
 import aiosqlite
 
 from milepost import sqlite
-from milepost.errors import DamagedError, UnavailableError
+from milepost.errors import DamagedError, TooBroadError, UnavailableError
 from milepost.schema import (
     Schema,
     create,
@@ -31,6 +32,10 @@ T = TypeVar("T")
 # Where no litestream holds the database its one writer checkpoints, whenever a commit leaves
 # so many pages (64 MB) in the WAL: few enough to be moved while others wait.
 CHECKPOINT_PAGES = 16_000
+
+# How often SQLite looks at the time: after some tenths of a millisecond of work.
+STEPS_BETWEEN_LOOKS = 20_000
+WAIT_SECONDS = 10.0  # for others' questions to end, before one's own begins
 
 
 def open_database(path: Path, name: str) -> sqlite.Connection:
@@ -199,3 +204,86 @@ class Readers:
         """Close every connection."""
         for connection in self._all:
             await connection.close()
+
+
+class QueryReaders:
+    """Read-only connections for questions of which nobody knows how long they take.
+
+    Each has a thread of its own, and a question that takes too long, or that nobody waits
+    for any more, is ended inside SQLite.
+    """
+
+    def __init__(self, connections: Iterable[sqlite.Connection]) -> None:
+        self._all = [_Desk(connection) for connection in connections]
+        self._free: asyncio.LifoQueue[_Desk] = asyncio.LifoQueue()
+        for desk in self._all:
+            self._free.put_nowait(desk)
+
+    @classmethod
+    async def open(cls, path: Path, count: int) -> Self:
+        """Open *count* connections to *path*."""
+        connections = [sqlite.connect_read_only(path) for _ in range(count)]
+        for connection in connections:
+            connection.execute(f"PRAGMA cache_size=-{sqlite.CACHE_KIB}")
+        return cls(connections)
+
+    async def ask(self, work: Callable[[sqlite.Connection], T], *, seconds_max: float) -> T:
+        """Return what *work* returns, which sees one moment; after *seconds_max* refuse."""
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                desk = await self._free.get()
+        except TimeoutError as error:
+            msg = "too many questions are being answered: ask again"
+            raise UnavailableError(msg) from error
+        try:
+            return await desk.run(work, seconds_max)
+        finally:
+            self._free.put_nowait(desk)
+
+    async def close(self) -> None:
+        """Close every connection, once its question has ended."""
+        for desk in self._all:
+            await desk.close()
+
+
+class _Desk:
+    """One connection on its own thread."""
+
+    def __init__(self, connection: sqlite.Connection) -> None:
+        self._connection = connection
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-query")
+        self._until = 0.0
+        connection.set_progress_handler(self._overdue, STEPS_BETWEEN_LOOKS)
+
+    def _overdue(self) -> bool:
+        return time.monotonic() > self._until
+
+    async def run(self, work: Callable[[sqlite.Connection], T], seconds_max: float) -> T:
+        self._until = time.monotonic() + seconds_max
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(self._thread, self._run, work, seconds_max)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            self._until = 0.0
+            await asyncio.wait([running])  # nobody else may use the connection before that
+            raise
+
+    def _run(self, work: Callable[[sqlite.Connection], T], seconds_max: float) -> T:
+        db = self._connection
+        try:
+            db.execute("BEGIN")
+            return work(db)
+        except sqlite.OperationalError as error:
+            if self._overdue():
+                msg = f"not answered in {seconds_max:g} seconds: ask for a shorter span of time"
+                raise TooBroadError(msg) from error
+            raise UnavailableError(str(error)) from error
+        finally:
+            self._until = float("inf")
+            with contextlib.suppress(sqlite.OperationalError):  # there may be nothing to end
+                db.execute("ROLLBACK")
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        self._thread.shutdown()

@@ -109,6 +109,14 @@ class TooLargeError(RejectedError):
     title = "More than one request may hold"
 
 
+class TooBroadError(RejectedError):
+    """Answering would take more work than one question may cost.  The text says what to narrow."""
+
+    code = "too_broad"
+    status = 422
+    title = "The question is too broad"
+
+
 class TooManyError(RejectedError):
     """More calls than this caller may make: ask again after `retry_after_seconds`."""
 

@@ -56,7 +56,10 @@ CORS_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, "
     "X-Request-Id"
 )
-CORS_SHOWN = "ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+CORS_SHOWN = (
+    "ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, "
+    "Milepost-Next, Milepost-Previous, Milepost-Newer"
+)
 CORS_SECONDS = 600  # how long a browser may remember what a preflight said
 
 

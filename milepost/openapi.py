@@ -47,6 +47,7 @@ class Answer:
     status: int = 200
     schema: Schema | None = None
     media: str = JSON
+    others: Mapping[str, Schema] = field(default_factory=dict)  # by media type, where one can ask
     headers: tuple[str, ...] = ()
 
 
@@ -216,7 +217,8 @@ def _problem_statuses(call: Call) -> list[int]:
 def _answer(answer: Answer, *, rated: bool) -> dict[str, Any]:
     told: dict[str, Any] = {"description": answer.meaning}
     if answer.schema is not None:
-        told["content"] = {answer.media: {"schema": answer.schema}}
+        shapes = {answer.media: answer.schema, **answer.others}
+        told["content"] = {media: {"schema": schema} for media, schema in shapes.items()}
     headers = {name: {"schema": {"type": "string"}, "required": True} for name in answer.headers}
     if rated:  # the services' own tokens have no rate
         headers |= {name: {"schema": {"type": "string"}} for name in RATE_HEADERS}

@@ -1,7 +1,7 @@
 """What of the hits a token may see: one more condition for whoever asks the database.
 
 Whoever answers out of hits takes a `Narrowing`, has it refuse what the caller asked for by
-name and may not see, and puts `aggregator.access.store.conditions` into the SQL.
+name and may not see, and hands it to `aggregator.asking.store.resolve`.
 
 Rules of this file:
 - Pure.

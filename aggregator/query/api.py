@@ -1,46 +1,14 @@
-"""The calls about hits, sources and what is set aside, for the table of all calls.
+"""The calls about sources and what is set aside, for the table of all calls.
 
 Rules of this file:
 - Pure, and nothing but data.  The limits in the schemas are those that are enforced.
 """
 
 from aggregator.query import params as ask
-from aggregator.schemas import (
-    COUNT,
-    CURSOR,
-    HEX,
-    INTEGER,
-    MOMENT,
-    REGION,
-    SECONDS,
-    TEXT,
-    TEXTS,
-    VISITOR,
-    filter_by,
-    limit,
-    moment,
-)
-from milepost.openapi import Answer, Call, Parameter, Schema, object_of, or_null, ref
+from aggregator.schemas import COUNT, HEX, INTEGER, MOMENT, SECONDS, TEXT, TEXTS, limit
+from milepost.openapi import Answer, Call, Schema, object_of, ref
 from milepost.tokens import HITS_READ, HITS_WRITE
 
-TEXT_FIELDS = (
-    *("session", "ulid", "kind", "method", "host", "path", "target", "region", "link"),
-    *("variant", "country", "subdivision", "agent", "referer", "source"),
-    *("source_kind", "range", "language", "arguments", "cut", "oddity"),
-)
-HIT = object_of(
-    {
-        "id": TEXT,
-        "time": MOMENT,
-        "epoch": INTEGER,
-        "status": INTEGER,
-        "visitor": HEX,
-        "asn": INTEGER,
-        "opt_out": {"type": "boolean"},
-        **dict.fromkeys(TEXT_FIELDS, TEXT),
-    },
-    required=("id", "time", "kind", "method", "host", "path", "target", "status", "region"),
-)
 STREAM = object_of(
     {
         "stream": HEX,
@@ -101,41 +69,7 @@ RETRIED = object_of(
 )
 
 
-def _choice(name: str, meaning: str, *known: str) -> Parameter:
-    return Parameter(name=name, meaning=meaning, schema={"type": "string", "enum": list(known)})
-
-
 QUERY_CALLS = (
-    Call(
-        name="list_hits",
-        method="GET",
-        path="/v1/hits",
-        meaning="List hits.",
-        scope=HITS_READ,
-        narrows=True,
-        parameters=(
-            REGION,
-            filter_by("kind", "of this kind: prefix, link or orphan"),
-            filter_by("link", "of the link with this id"),
-            filter_by("host", "of this host"),
-            Parameter(name="visitor", meaning="with this visitor hash", schema=VISITOR),
-            moment("start", "from this moment on"),
-            moment("end", "before this moment"),
-            _choice("order", "by time, or as they came", ask.TIME, ask.ARRIVAL),
-            _choice(
-                *("direction", "by time the newest first, else the oldest, unless asked otherwise"),
-                *(ask.ASCENDING, ask.DESCENDING),
-            ),
-            limit(),
-            CURSOR,
-        ),
-        answer=Answer(
-            meaning="a page of hits",
-            schema=object_of(
-                {"hits": {"type": "array", "items": ref("Hit")}, "next": or_null(TEXT)}
-            ),
-        ),
-    ),
     Call(
         name="list_sources",
         method="GET",
@@ -162,4 +96,4 @@ QUERY_CALLS = (
         answer=Answer(meaning="what came of it", schema=RETRIED),
     ),
 )
-QUERY_SCHEMAS = {"Hit": HIT, "Stream": STREAM, "Source": SOURCE, "Sources": SOURCES}
+QUERY_SCHEMAS = {"Stream": STREAM, "Source": SOURCE, "Sources": SOURCES}

@@ -1,43 +1,32 @@
-"""The query API: `GET /v1/hits` and `GET /v1/sources`."""
+"""`GET /v1/sources`: how each source does."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
-from aggregator.access.tagged import TaggedLinks
 from aggregator.discovery.sources import Sources
 from aggregator.pulling.lag import Progress, seconds_since
 from aggregator.pulling.puller import Puller
-from aggregator.query.params import read_question, rfc3339, write_cursor
-from aggregator.query.store import StoredSource, StoredStream, find_hits, find_sources
+from aggregator.query.params import rfc3339
+from aggregator.query.store import StoredSource, StoredStream, find_sources
 from aggregator.replicas.sweeping import Sweeper
 from aggregator.store import Count, Store
 from milepost.clock import Clock
 from milepost.database import Readers
-from milepost.http import Handler, json_response, principal_of
+from milepost.http import Handler, json_response
 from milepost.vocabulary import Millis
 
 
-def query_handlers(
+def source_handlers(
     readers: Readers,
     store: Store,
     sources: Sources,
     clock: Clock,
-    tagged: TaggedLinks,
     *,
     sweeper: Sweeper | None = None,
 ) -> Mapping[str, Handler]:
     """Return who answers; without a *sweeper* there are no replicas to tell of."""
-
-    async def hits(request: web.Request) -> web.Response:
-        question = read_question(list(request.query.items()))
-        who = principal_of(request)
-        narrowing = await tagged.narrowing(who)
-        named = {name: [question.texts[name]] for name in question.texts}
-        narrowing.refuse_others(who, hosts=named.get("host", ()), links=named.get("link", ()))
-        rows, last = await find_hits(readers, question, narrowing)
-        return json_response({"hits": rows, "next": last and write_cursor(question, last)})
 
     async def list_sources(request: web.Request) -> web.Response:
         del request
@@ -54,7 +43,7 @@ def query_handlers(
             {**answer, "replicas": await sweeper.told()} if sweeper is not None else answer
         )
 
-    return {"list_hits": hits, "list_sources": list_sources}
+    return {"list_sources": list_sources}
 
 
 def _source(

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient
 from aggregator.access.tagged import TaggedLinks
 from aggregator.api import SCOPES
 from aggregator.app import build_app
+from aggregator.asking.asker import Asker
 from aggregator.discovery.sources import Sources
 from aggregator.pulling.puller import Puller
 from aggregator.reconciling.reckoner import Reckoner
@@ -73,6 +74,7 @@ class Aggregator:
             reckoner=Reckoner(world.readers),
             clock=clock,
             entropy=os.urandom,
+            asker=Asker(world.queries),
             keeper=keeper,
             tagged=tagged,
             origins=frozenset(origins),

@@ -8,6 +8,7 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
 from aggregator.app import build_app
+from aggregator.asking.asker import Asker
 from aggregator.discovery.sources import Sources
 from aggregator.opening.batches import RecordKey
 from aggregator.pulling.puller import Puller
@@ -42,6 +43,7 @@ async def api(
         reckoner=Reckoner(world.readers),
         clock=world.clock,
         entropy=Random(5).randbytes,
+        asker=Asker(world.queries),
         sweeper=sweeper,
     )
     client: TestClient[Any, Any] = await aiohttp_client(app)

@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from aggregator.api import API
 from aggregator.hits.store import COLUMNS
+from aggregator.rolling.fields import DERIVED
 from milepost.clock import SystemClock
 from milepost.openapi import PATH, document
 from tests.aggregator.access_world import OPERATOR, Aggregator, Client, Connect, pull
@@ -50,7 +51,7 @@ def test_a_hit_in_the_document_is_a_hit() -> None:
     """What a hit gains has to be described as well."""
     stored = {name for name in COLUMNS if name not in {"batch", "idx", "time_ms"}}
 
-    assert set(API.schemas["Hit"]["properties"]) == {*stored, "id", "time"}
+    assert set(API.schemas["Hit"]["properties"]) == {*stored, *DERIVED, "id", "time"}
 
 
 @pytest.mark.parametrize("call", API.calls, ids=lambda call: call.name)

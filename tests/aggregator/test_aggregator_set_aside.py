@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
 from aggregator.app import build_app
+from aggregator.asking.asker import Asker
 from aggregator.discovery.sources import Sources
 from aggregator.pulling.puller import Puller
 from aggregator.reconciling.reckoner import Reckoner
@@ -46,6 +47,7 @@ async def api(
         reckoner=Reckoner(world.readers),
         clock=world.clock,
         entropy=Random(5).randbytes,
+        asker=Asker(world.queries),
     )
     client: TestClient[Any, Any] = await aiohttp_client(app, headers={"Authorization": "Bearer t"})
     return client

@@ -8,6 +8,7 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
 from aggregator.app import build_app
+from aggregator.asking.asker import Asker
 from aggregator.discovery.sources import Sources
 from aggregator.reconciling.reckoner import Reckoner
 from milepost.batch import HOUR_MS, hour_of
@@ -36,6 +37,7 @@ async def api(
         reckoner=reckoner or Reckoner(world.readers),
         clock=world.clock,
         entropy=Random(5).randbytes,
+        asker=Asker(world.queries),
     )
     client: TestClient[Any, Any] = await aiohttp_client(app, headers={"Authorization": "Bearer t"})
     return client

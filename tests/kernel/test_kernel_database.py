@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from milepost import sqlite
-from milepost.database import Readers, Writer, open_database
-from milepost.errors import ConfigError, ConflictError, UnavailableError
+from milepost import database, sqlite
+from milepost.database import QueryReaders, Readers, Writer, open_database
+from milepost.errors import ConfigError, ConflictError, TooBroadError, UnavailableError
 
 PUT = "INSERT INTO feed (history, position) VALUES ('h', ?)"
 COUNT = "SELECT count(*) FROM feed"
@@ -224,3 +224,56 @@ async def test_an_emptied_wal_holds_nothing(tmp_path: Path, replica: Replica) ->
     assert await writer.truncate_wal()
     assert wal_sizes(tmp_path) == [0]
     assert await count(readers) == 2
+
+
+ENDLESS = """
+    WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted)
+    SELECT count(*) FROM counted
+"""
+
+
+async def test_a_question_that_takes_too_long_is_refused(tmp_path: Path) -> None:
+    """It ends inside SQLite, and its connection answers the next one."""
+    open_database(tmp_path / "replica.db", "replica").close()
+    queries = await QueryReaders.open(tmp_path / "replica.db", 1)
+
+    with pytest.raises(TooBroadError, match=r"not answered in 0\.01 seconds"):
+        await queries.ask(lambda db: db.execute(ENDLESS).fetchone(), seconds_max=0.01)
+
+    assert await queries.ask(lambda db: db.execute(COUNT).fetchone(), seconds_max=60) == (0,)
+    await queries.close()
+
+
+async def test_a_question_that_nobody_waits_for_ends(tmp_path: Path) -> None:
+    """Otherwise callers who go away would keep the connections."""
+    open_database(tmp_path / "replica.db", "replica").close()
+    queries = await QueryReaders.open(tmp_path / "replica.db", 1)
+    endless = asyncio.create_task(
+        queries.ask(lambda db: db.execute(ENDLESS).fetchone(), seconds_max=3_600)
+    )
+    await asyncio.sleep(0.01)
+    endless.cancel()
+
+    assert await queries.ask(lambda db: db.execute(COUNT).fetchone(), seconds_max=60) == (0,)
+    assert endless.cancelled()
+    await queries.close()
+
+
+async def test_a_question_waits_for_others_so_long_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds every connection taken is told to ask again."""
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.01)
+    open_database(tmp_path / "replica.db", "replica").close()
+    queries = await QueryReaders.open(tmp_path / "replica.db", 1)
+    endless = asyncio.create_task(
+        queries.ask(lambda db: db.execute(ENDLESS).fetchone(), seconds_max=3_600)
+    )
+    await asyncio.sleep(0)
+
+    with pytest.raises(UnavailableError, match="ask again"):
+        await queries.ask(lambda db: db.execute(COUNT).fetchone(), seconds_max=60)
+
+    endless.cancel()
+    await asyncio.wait([endless])
+    await queries.close()

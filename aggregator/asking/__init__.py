@@ -1,0 +1,1 @@
+"""Asking: which hits are meant, and how they are found."""
