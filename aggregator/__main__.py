@@ -12,11 +12,12 @@ from aggregator.fencing.fence import Fence
 from aggregator.parts import Ground, Parts
 from milepost.client import new_session
 from milepost.clock import SystemClock, system_entropy
-from milepost.database import Readers, Writer, open_database
+from milepost.database import QueryReaders, Readers, Writer, open_database
 from milepost.service import listen, run_service, run_until_told, sole_holder
 from milepost.tokens import TokenBook
 
 READERS = 4
+QUERY_READERS = 4  # so many questions of callers at the same time
 OTHER_CONNECTIONS = 50  # to the key server
 
 
@@ -33,7 +34,7 @@ async def main(config: Config) -> None:
 
 async def _ground(stack: contextlib.AsyncExitStack, config: Config) -> Ground:
     clock = SystemClock()
-    writer, readers = await _open_database(stack, config)
+    writer, readers, queries = await _open_database(stack, config)
     fence = await Fence.claim(
         config.database,
         writer,
@@ -45,7 +46,13 @@ async def _ground(stack: contextlib.AsyncExitStack, config: Config) -> Ground:
     names = Names(config.dns) if config.where or config.dns else None
     session = await stack.enter_async_context(_session(names))
     return Ground(
-        clock=clock, writer=writer, readers=readers, fence=fence, names=names, session=session
+        clock=clock,
+        writer=writer,
+        readers=readers,
+        queries=queries,
+        fence=fence,
+        names=names,
+        session=session,
     )
 
 
@@ -57,15 +64,17 @@ def _session(names: Names | None) -> aiohttp.ClientSession:
 
 async def _open_database(
     stack: contextlib.AsyncExitStack, config: Config
-) -> tuple[Writer, Readers]:
+) -> tuple[Writer, Readers, QueryReaders]:
     replicated = bool(config.litestream_socket)
     writer = Writer(open_database(config.database, "combined"), checkpoints=not replicated)
     readers = await Readers.open(config.database, READERS)
+    queries = await QueryReaders.open(config.database, QUERY_READERS)
     # The last to close checkpoints, unless it can only read: then litestream alone does.
-    closing = (readers.close, writer.close) if replicated else (writer.close, readers.close)
+    reading = (queries.close, readers.close)
+    closing = (*reading, writer.close) if replicated else (writer.close, *reading)
     for close in closing:
         stack.push_async_callback(close)
-    return writer, readers
+    return writer, readers, queries
 
 
 if __name__ == "__main__":

@@ -3,16 +3,18 @@
 from aiohttp import web
 
 from aggregator.abandoning.handlers import add_abandoning
+from aggregator.asking.asker import Asker
 from aggregator.discovery.sources import Sources
 from aggregator.draining.handlers import add_draining
 from aggregator.limits.counting import LimitCounter
 from aggregator.opening.keyring import Keyring
 from aggregator.opening.retry import Retrier
-from aggregator.query.handlers import add_queries
+from aggregator.query.handlers import add_sources
 from aggregator.query.set_aside import add_set_aside
 from aggregator.reconciling.handlers import add_reconciliation
 from aggregator.reconciling.reckoner import Reckoner
 from aggregator.replicas.sweeping import Sweeper
+from aggregator.searching.handlers import add_hits
 from aggregator.store import Store
 from milepost.clock import Clock, Entropy
 from milepost.database import Readers
@@ -33,8 +35,9 @@ def build_app(
     entropy: Entropy,
     sweeper: Sweeper | None = None,
     limits: LimitCounter | None = None,
+    asker: Asker | None = None,
 ) -> web.Application:
-    """Return the private listener's application."""
+    """Return the private listener's application; without an *asker* nobody is told of hits."""
     app = new_app(entropy, tokens)
     add_health(
         app,
@@ -46,7 +49,9 @@ def build_app(
             **(limits.notes() if limits else {}),
         },
     )
-    add_queries(app, readers, store, sources, clock, sweeper=sweeper)
+    add_sources(app, readers, store, sources, clock, sweeper=sweeper)
+    if asker is not None:
+        add_hits(app, asker, clock)
     add_draining(app, readers, keyring, sources, clock, sweeper=sweeper)
     add_abandoning(app, readers, store, sources, clock)
     add_reconciliation(app, reckoner, clock)

@@ -32,6 +32,8 @@ class Config:
     litestream_socket: str
     replica_url: str
     litestream: str  # the program; empty: it was not found
+    query_rows: int  # looked at for one question, at most
+    query_seconds: int
     store_env: Mapping[str, str] = field(repr=False)  # what reaching the object store takes
 
     @classmethod
@@ -54,6 +56,8 @@ class Config:
                 litestream_socket=socket,
                 replica_url=replica_url,
                 litestream=read.text("LITESTREAM") or find_program(sys.executable, env.get("PATH")),
+                query_rows=read.integer("QUERY_ROWS"),
+                query_seconds=read.integer("QUERY_SECONDS"),
                 store_env={name: env[name] for name in env if not name.startswith(PREFIX)},
             )
 

@@ -9,6 +9,8 @@ import aiohttp
 from aiohttp import web
 
 from aggregator.app import build_app
+from aggregator.asking.asker import Asker
+from aggregator.asking.budget import Allowance
 from aggregator.config import Config
 from aggregator.discovery.finding import Finder
 from aggregator.discovery.keeper import Keeper
@@ -36,7 +38,7 @@ from aggregator.rolling.roller import Roller
 from aggregator.store import Store
 from milepost.client import Client
 from milepost.clock import SystemClock, system_entropy
-from milepost.database import Readers, Writer
+from milepost.database import QueryReaders, Readers, Writer
 from milepost.litestream import Litestream
 from milepost.loops import repeat
 from milepost.schedule import Schedule
@@ -54,6 +56,7 @@ class Ground:
     clock: SystemClock
     writer: Writer
     readers: Readers
+    queries: QueryReaders  # for questions of callers, which may take long
     fence: Fence
     names: Names | None  # None: no name is looked up in a DNS of its own
     session: aiohttp.ClientSession
@@ -108,6 +111,10 @@ class Parts:
             entropy=system_entropy,
             sweeper=self._sweeper,
             limits=self._limits,
+            asker=Asker(
+                self._ground.queries,
+                Allowance(rows=self._config.query_rows, seconds=self._config.query_seconds),
+            ),
         )
 
     def loops(self) -> list[Loop]:

@@ -89,6 +89,20 @@ SETTINGS: dict[str, Setting] = {
         meaning="public identity of the key server, 64 hex digits; only lists it signed count",
         readers=(EDGE, AGGREGATOR),
     ),
+    "QUERY_ROWS": Setting(
+        meaning="hits that are looked at to answer one question, at most",
+        readers=(AGGREGATOR,),
+        default="1000000",
+        low=1_000,
+        high=1_000_000_000,
+    ),
+    "QUERY_SECONDS": Setting(
+        meaning="how long answering one question takes at most",
+        readers=(AGGREGATOR,),
+        default="5",
+        low=1,
+        high=600,
+    ),
     "LITESTREAM_SOCKET": Setting(
         meaning="control socket of the litestream beside this service; empty: no replication",
         readers=(EDGE, AGGREGATOR, LINKS),

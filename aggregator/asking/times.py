@@ -11,7 +11,7 @@ Rules of this file:
 """
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from milepost.errors import RejectedError
@@ -34,7 +34,7 @@ def read_zone(name: str, text: str) -> ZoneInfo:
     raise RejectedError(msg)
 
 
-def read_moment(name: str, text: str, *, now_ms: int, zone: ZoneInfo) -> int:
+def read_moment(name: str, text: str, *, now_ms: int, zone: tzinfo) -> int:
     """Return the moment *text* in milliseconds since 1970, or refuse."""
     if re.fullmatch(r"[0-9]{1,15}", text):
         return int(text)

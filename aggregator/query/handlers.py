@@ -1,4 +1,4 @@
-"""The query API: `GET /v1/hits` and `GET /v1/sources`."""
+"""`GET /v1/sources`: how each source does."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from aiohttp import web
 from aggregator.discovery.sources import Sources
 from aggregator.pulling.lag import Progress, seconds_since
 from aggregator.pulling.puller import Puller
-from aggregator.query.params import read_question, rfc3339, write_cursor
-from aggregator.query.store import StoredSource, StoredStream, find_hits, find_sources
+from aggregator.query.params import rfc3339
+from aggregator.query.store import StoredSource, StoredStream, find_sources
 from aggregator.replicas.sweeping import Sweeper
 from aggregator.store import Count, Store
 from milepost.clock import Clock
@@ -18,7 +18,7 @@ from milepost.tokens import HITS_READ
 from milepost.vocabulary import Millis
 
 
-def add_queries(
+def add_sources(
     app: web.Application,
     readers: Readers,
     store: Store,
@@ -27,12 +27,7 @@ def add_queries(
     *,
     sweeper: Sweeper | None = None,
 ) -> None:
-    """Add the routes; without a *sweeper* there are no replicas to tell of."""
-
-    async def hits(request: web.Request) -> web.Response:
-        question = read_question(list(request.query.items()))
-        rows, last = await find_hits(readers, question)
-        return json_response({"hits": rows, "next": last and write_cursor(question, last)})
+    """Add the route; without a *sweeper* there are no replicas to tell of."""
 
     async def list_sources(request: web.Request) -> web.Response:
         del request
@@ -49,7 +44,6 @@ def add_queries(
             {**answer, "replicas": await sweeper.told()} if sweeper is not None else answer
         )
 
-    app.router.add_get("/v1/hits", guarded(HITS_READ, hits))
     app.router.add_get("/v1/sources", guarded(HITS_READ, list_sources))
 
 

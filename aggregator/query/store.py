@@ -1,27 +1,17 @@
 """The SQL that answers questions.  It only reads."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from aggregator.draining.store import SWEPT
-from aggregator.hits.store import COLUMNS, INTERNED
 from aggregator.opening.batches import TIME_MS_MAX
 from aggregator.pulling.store import BEHIND, RECORDS_BEHIND
-from aggregator.query.params import ARRIVAL, Place, Question, rfc3339
+from aggregator.query.params import rfc3339
 from milepost.database import Readers
 from milepost.vocabulary import Millis, Seq, StreamId
-
-HITS = f"""
-    SELECT (SELECT applied.batch FROM applied WHERE applied.id = hit.batch),
-           {", ".join(COLUMNS)}
-      FROM hit
-"""
-TEXT_FILTER = "{name} = (SELECT id FROM text WHERE value = ?)"
-BY_TIME, BY_ARRIVAL = "(time_ms, batch, idx)", "(batch, idx)"
-TEXTS = "SELECT id, value FROM text WHERE id IN (SELECT value FROM json_each(?))"
 
 SOURCES = f"""
     SELECT url, region, machine, version, last_success_ms, asked_ms, last_error, found_ms,
@@ -54,19 +44,6 @@ SET_ASIDE_RECORDS = """
 """
 
 Row = dict[str, Any]
-_TOLD = tuple(name for name in COLUMNS if name not in {"batch", "idx", "time_ms"})
-
-
-async def find_hits(readers: Readers, question: Question) -> tuple[list[Row], Place | None]:
-    """Return a page of hits, and the place of its last row if there are more."""
-    sql, values = _page(question)
-    async with readers.snapshot() as db:
-        rows = list(await db.execute_fetchall(sql, values))
-        more, rows = len(rows) > question.limit, rows[: question.limit]
-        ids = orjson.dumps(sorted(_text_ids(rows))).decode()
-        texts = {row[0]: row[1] for row in await db.execute_fetchall(TEXTS, (ids,))}
-    last = Place(rows[-1][3], rows[-1][1], rows[-1][2]) if more else None
-    return [_hit(row, texts) for row in rows], last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,29 +157,6 @@ def _aside(row: Sequence[Any]) -> Row:
     }
 
 
-def _page(question: Question) -> tuple[str, list[Any]]:
-    conditions = [TEXT_FILTER.format(name=name) for name in question.texts]
-    values: list[Any] = list(question.texts.values())
-    for condition, value in (
-        ("visitor = ?", question.visitor),
-        ("time_ms >= ?", question.start_ms),
-        ("time_ms < ?", question.end_ms),
-    ):
-        if value is not None:
-            conditions.append(condition)
-            values.append(value)
-    by_arrival = question.order == ARRIVAL
-    key = BY_ARRIVAL if by_arrival else BY_TIME
-    if question.after is not None:
-        place = question.after[1:] if by_arrival else question.after
-        conditions.append(f"{key} {'<' if question.descending else '>'} {_marks(place)}")
-        values += place
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    way = " DESC" if question.descending else ""
-    order = ", ".join(f"{column}{way}" for column in key.strip("()").split(", "))
-    return f"{HITS} {where} ORDER BY {order} LIMIT ?", [*values, question.limit + 1]
-
-
 def _moment(moment_ms: int) -> str | None:
     """Write a moment out of a header, which nobody has vouched for."""
     return rfc3339(moment_ms) if moment_ms <= TIME_MS_MAX else None
@@ -210,31 +164,6 @@ def _moment(moment_ms: int) -> str | None:
 
 def _written(moment_ms: int | None) -> str | None:
     return None if moment_ms is None else rfc3339(moment_ms)
-
-
-def _marks(values: Sequence[Any]) -> str:
-    return f"({', '.join('?' * len(values))})"
-
-
-def _text_ids(rows: Iterable[Any]) -> set[int]:
-    first = 1 + COLUMNS.index(INTERNED[0])  # they stand together, at the end
-    return {number for row in rows for number in row[first:] if number is not None}
-
-
-def _hit(row: Any, texts: dict[int, str]) -> Row:
-    batch, number, index, time_ms, *rest = row
-    del number
-    told: Row = {"id": f"{batch.hex()}:{index}", "time": rfc3339(time_ms)}
-    for name, value in zip(_TOLD, rest, strict=True):
-        if value is None:
-            continue
-        if name in _INTERNED:
-            told[name] = texts[value]
-        elif name == "visitor":
-            told[name] = value.hex()
-        else:
-            told[name] = bool(value) if name == "opt_out" else value
-    return told
 
 
 def _stream(row: Sequence[Any]) -> StoredStream:
@@ -255,6 +184,3 @@ def _stream(row: Sequence[Any]) -> StoredStream:
         abandoned_ms=abandoned_ms,
         swept_ms=swept_ms,
     )
-
-
-_INTERNED = frozenset(INTERNED)

@@ -41,7 +41,7 @@ from milepost.batch import (
 )
 from milepost.client import Client, new_session
 from milepost.config import Secret
-from milepost.database import Readers, Writer, open_database
+from milepost.database import QueryReaders, Readers, Writer, open_database
 from milepost.epochs import PublicEpoch, sign_list
 from milepost.errors import ConflictError
 from milepost.hashing import Item, parse_items
@@ -408,6 +408,8 @@ class World:
         self._opened.push_async_callback(self.writer.close)
         self.readers = await Readers.open(self.path, 2)
         self._opened.push_async_callback(self.readers.close)
+        self.queries = await QueryReaders.open(self.path, 2)
+        self._opened.push_async_callback(self.queries.close)
         self.fence = await Fence.claim(
             self.path,
             self.writer,
