@@ -15,6 +15,7 @@ from aggregator.reconciling.handlers import add_reconciliation
 from aggregator.reconciling.reckoner import Reckoner
 from aggregator.replicas.sweeping import Sweeper
 from aggregator.searching.handlers import add_hits
+from aggregator.stats.handlers import add_stats
 from aggregator.store import Store
 from milepost.clock import Clock, Entropy
 from milepost.database import Readers
@@ -52,6 +53,7 @@ def build_app(
     add_sources(app, readers, store, sources, clock, sweeper=sweeper)
     if asker is not None:
         add_hits(app, asker, clock)
+        add_stats(app, asker, clock)
     add_draining(app, readers, keyring, sources, clock, sweeper=sweeper)
     add_abandoning(app, readers, store, sources, clock)
     add_reconciliation(app, reckoner, clock)

@@ -6,13 +6,14 @@ Rules of this file:
 """
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from aggregator.asking.filters import BOTS, CHOICES, NAMES, Filter, read_filters
+from aggregator.asking import filters
+from aggregator.asking.filters import BOTS, Filter, read_filters
 from aggregator.asking.times import NOW, read_moment, read_zone
 from aggregator.rolling.fields import DIMENSIONS, TOTAL
+from aggregator.searching.question import Told, choice, one, refuse_unknown
 from aggregator.stats.buckets import (
     DAY_MS,
     INTERVALS,
@@ -27,8 +28,9 @@ GROUPED_MAX = 2  # dimensions
 BUCKETS_MAX = 10_000
 CELLS_MAX = 100_000  # buckets of all groups together
 LAST_MS = 250_000_000_000_000  # in the year 9892: later ones have no local time
-START = "-30d"
+DAYS, UTC = 30, "UTC"
 OWN_NAMES = ("start", "end", "tz", "group_by", "interval", BOTS, "limit")
+NAMES = (*OWN_NAMES, *(name for name in filters.NAMES if name != BOTS))
 GROUPS = tuple(name for name in DIMENSIONS if name != TOTAL)
 EXCLUDE = "exclude"  # the default of `bots`
 
@@ -39,7 +41,7 @@ class Question:
 
     start_ms: int
     end_ms: int  # the first moment that does not belong
-    tz: str
+    zone: ZoneInfo
     group_by: tuple[str, ...]
     interval: str | None
     starts: tuple[int, ...]  # of the buckets of the series; empty: none is asked for
@@ -48,15 +50,15 @@ class Question:
     filters: tuple[Filter, ...]
 
 
-def read_question(given: Sequence[tuple[str, str]], now_ms: int) -> Question:
-    """Read the parameters *given*, or refuse naming the first that is wrong."""
-    own, rest = _sorted_out(given)
-    zone = read_zone("tz", own.get("tz", "UTC"))
-    start_ms, end_ms = _range(own, zone, now_ms)
-    interval = _interval(own, start_ms, end_ms)
+def read_question(told: Told, now_ms: int) -> Question:
+    """Read the parameters *told*, or refuse naming the first that is wrong."""
+    refuse_unknown(told, NAMES)
+    zone = read_zone("tz", one(told, "tz", UTC))
+    start_ms, end_ms = _range(told, zone, now_ms)
+    interval = _interval(told, start_ms, end_ms)
     starts = tuple(bucket_starts(interval, zone, start_ms, end_ms)) if interval else ()
-    group_by = _group_by(own)
-    limit = _limit(own)
+    group_by = _group_by(told)
+    limit = _limit(told)
     if group_by and len(starts) * limit > CELLS_MAX:
         msg = (
             f"limit: want at most {max(CELLS_MAX // len(starts), 1)} groups with so many buckets, "
@@ -66,42 +68,24 @@ def read_question(given: Sequence[tuple[str, str]], now_ms: int) -> Question:
     return Question(
         start_ms=start_ms,
         end_ms=end_ms,
-        tz=own.get("tz", "UTC"),
+        zone=zone,
         group_by=group_by,
         interval=interval,
         starts=starts,
-        bots=_bots(own),
+        bots=choice(told, BOTS, (EXCLUDE, "include", "only")),
         limit=limit,
-        filters=read_filters(rest),
+        filters=read_filters({name: told[name] for name in told if name not in OWN_NAMES}),
     )
 
 
-def _sorted_out(
-    given: Sequence[tuple[str, str]],
-) -> tuple[dict[str, str], Mapping[str, Sequence[str]]]:
-    own: dict[str, str] = {}
-    rest: dict[str, list[str]] = {}
-    for name, value in given:
-        if name not in OWN_NAMES:
-            if name not in NAMES:
-                msg = f"{name[:64]!r}: unknown; accepted are {', '.join((*OWN_NAMES, *NAMES))}"
-                raise RejectedError(msg)
-            rest.setdefault(name, []).append(value)
-        elif name in own:
-            msg = f"{name}: given twice; accepted is one value"
-            raise RejectedError(msg)
-        else:
-            own[name] = value
-    return own, rest
-
-
-def _range(own: Mapping[str, str], zone: ZoneInfo, now_ms: int) -> tuple[int, int]:
+def _range(told: Told, zone: ZoneInfo, now_ms: int) -> tuple[int, int]:
     """Return whole local hours: the start is rounded down, and the end up."""
-    end_ms = read_moment("end", own.get("end", NOW), now_ms=now_ms, zone=zone)
-    start_ms = read_moment("start", own.get("start", START), now_ms=now_ms, zone=zone)
-    if "start" not in own:
-        start_ms = max(min(start_ms, end_ms - 30 * DAY_MS), 0)
-    for name, moment in (("start", start_ms), ("end", end_ms)):
+    end_ms = read_moment("end", one(told, "end", NOW), now_ms=now_ms, zone=zone)
+    if "start" in told:
+        start_ms = read_moment("start", one(told, "start"), now_ms=now_ms, zone=zone)
+    else:
+        start_ms = max(end_ms - DAYS * DAY_MS, 0)
+    for name, moment in (("end", end_ms), ("start", start_ms)):
         if not 0 <= moment <= LAST_MS:
             msg = f"{name}: want a moment from 1970 to 9892"
             raise RejectedError(msg)
@@ -111,39 +95,28 @@ def _range(own: Mapping[str, str], zone: ZoneInfo, now_ms: int) -> tuple[int, in
     return hour_before(start_ms, zone), hour_after(end_ms, zone)
 
 
-def _interval(own: Mapping[str, str], start_ms: int, end_ms: int) -> str | None:
-    interval = own.get("interval")
-    if interval is None:
+def _interval(told: Told, start_ms: int, end_ms: int) -> str | None:
+    if "interval" not in told:
         return None
-    if interval not in INTERVALS:
-        msg = f"interval: want one of {', '.join(INTERVALS)}"
-        raise RejectedError(msg)
+    interval = choice(told, "interval", (*INTERVALS,))
     if (end_ms - start_ms) // INTERVALS[interval] > BUCKETS_MAX:
         msg = f"interval: at most {BUCKETS_MAX} buckets; want a longer one, or a shorter range"
         raise RejectedError(msg)
     return interval
 
 
-def _group_by(own: Mapping[str, str]) -> tuple[str, ...]:
-    if "group_by" not in own:
+def _group_by(told: Told) -> tuple[str, ...]:
+    if "group_by" not in told:
         return ()
-    names = tuple(own["group_by"].split(","))
+    names = tuple(one(told, "group_by").split(","))
     if len(names) > GROUPED_MAX or len(set(names)) < len(names) or set(names) - {*GROUPS}:
         msg = f"group_by: want one or two, with a comma between, of {', '.join(GROUPS)}"
         raise RejectedError(msg)
     return names
 
 
-def _bots(own: Mapping[str, str]) -> str:
-    chosen = own.get(BOTS, EXCLUDE)
-    if chosen not in CHOICES:
-        msg = f"{BOTS}: want one of {', '.join(CHOICES)}"
-        raise RejectedError(msg)
-    return chosen
-
-
-def _limit(own: Mapping[str, str]) -> int:
-    text = own.get("limit", str(LIMIT_DEFAULT))
+def _limit(told: Told) -> int:
+    text = one(told, "limit", str(LIMIT_DEFAULT))
     if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= LIMIT_MAX:
         msg = f"limit: want a whole number, 1 to {LIMIT_MAX}"
         raise RejectedError(msg)

@@ -1,7 +1,6 @@
 """Answering a question about sums: out of the rollups, or out of the rows, in one snapshot."""
 
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Collection
 
 from aggregator.asking.filters import EVERYTHING, Narrowing
 from aggregator.asking.store import resolve
@@ -12,30 +11,11 @@ from aggregator.stats.planning import WHOLE, FromRollups, from_rollups, listed, 
 from aggregator.stats.question import Question
 from aggregator.stats.rolled.store import Rollups, value_of
 from aggregator.stats.rows.store import count_rows, rows_since, seek
-from aggregator.stats.sums import TOTALS, Group, Name, Sums, choose
+from aggregator.stats.sums import TOTALS, Found, Group, Name, Rest, Sums, choose
 from milepost.errors import TooBroadError
 from milepost.sqlite import Connection
 
 TEXTS = "SELECT id, value FROM text WHERE id IN (SELECT value FROM json_each(?))"
-
-
-class Rest(NamedTuple):
-    """The groups that are not told one by one.  Their visitors may be others' as well."""
-
-    groups: int
-    hits: int
-    clicks: int
-
-
-class Found(NamedTuple):
-    """What was counted."""
-
-    rolled: bool  # counted out of the rollups and what is ahead of them; else out of the rows
-    epochs: int
-    sums: Sums
-    groups: Mapping[Group, tuple[Name, ...]]  # with their names, in the order of the answer
-    rest: Rest
-    since_ms: int | None  # since when there are rows; None: none are gone
 
 
 def find(

@@ -127,6 +127,25 @@ def inside(clicks: Seen, epochs: Mapping[int, Hours], spans: Sequence[Span]) -> 
 Name = str | int | None
 
 
+class Rest(NamedTuple):
+    """The groups that are not told one by one.  Their visitors may be others' as well."""
+
+    groups: int
+    hits: int
+    clicks: int
+
+
+class Found(NamedTuple):
+    """What was counted."""
+
+    rolled: bool  # counted out of the rollups and what is ahead of them; else out of the rows
+    epochs: int
+    sums: Sums
+    groups: Mapping[Group, tuple[Name, ...]]  # with their names, in the order of the answer
+    rest: Rest
+    since_ms: int | None  # since when there are rows; None: none are gone
+
+
 def choose(
     sums: Mapping[Group, Sum],
     limit: int,

@@ -9,7 +9,7 @@ from aggregator.asking.filters import EVERYTHING, Filter, Narrowing
 from aggregator.rolling.tiers import HOUR_MS
 from aggregator.stats.planning import WHOLE
 from aggregator.stats.question import Question, read_question
-from aggregator.stats.store import Found
+from aggregator.stats.sums import Found
 from tests.aggregator.rolled_world import AGENTS, START_MS, Row, dimension_of
 
 ZONES = (
@@ -59,7 +59,7 @@ def random_question(random: Random, hours: int) -> Question:
         value = random.choice(values)
         if value is not None:
             given.append((name, value))
-    return read_question(given, end_ms)
+    return read_question({name: [v for n, v in given if n == name] for name, _ in given}, end_ms)
 
 
 def meets(row: Row, told: Filter) -> bool:

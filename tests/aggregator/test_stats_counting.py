@@ -9,7 +9,8 @@ from aggregator.rolling import store as rolling
 from aggregator.stats import store as stats
 from aggregator.stats.planning import WHOLE, from_rollups
 from aggregator.stats.question import Question
-from aggregator.stats.store import Found, find
+from aggregator.stats.store import find
+from aggregator.stats.sums import Found
 from tests.aggregator.rolled_world import Small
 from tests.aggregator.stats_world import NARROWINGS, named, plain, random_question, wanted
 
