@@ -6,7 +6,7 @@ Answers are bounded, and so is every wait.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Self
 
 import aiohttp
@@ -31,6 +31,8 @@ CONNECTIONS = 100
 BAD_REQUEST, TOO_MANY, SERVER_ERROR = 400, 429, 500
 NOT_MODIFIED = 304
 
+Params = Mapping[str, str | Sequence[str]]  # several of one name come one after another
+
 _REFUSALS: dict[int, type[RejectedError]] = {
     kind.status: kind for kind in (UnauthorizedError, ForbiddenError, NotFoundError, ConflictError)
 }
@@ -51,7 +53,7 @@ class Client:
         async with new_session() as session:
             yield cls(session, base_url, token)
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
+    async def get(self, path: str, params: Params | None = None) -> Any:
         """GET *path* and return its JSON."""
         return await self.call("GET", path, params=params)
 
@@ -74,7 +76,7 @@ class Client:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Params | None = None,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         wait_seconds: float = 0.0,
@@ -104,7 +106,7 @@ class Client:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Params | None = None,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         wait_seconds: float = 0.0,

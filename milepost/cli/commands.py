@@ -1,5 +1,6 @@
 """All commands in one group.  A new command is imported and listed here, and nowhere else."""
 
+from milepost.cli.completion import completion
 from milepost.cli.config import config
 from milepost.cli.dev import dev
 from milepost.cli.grants import grants
@@ -15,8 +16,11 @@ from milepost.cli.reconcile import reconcile
 from milepost.cli.serve import serve
 from milepost.cli.set_aside import set_aside
 from milepost.cli.sources import sources
+from milepost.cli.stats import stats
 
 for command in (dev, serve, hits, links, grants, log, keys, sources, reconcile, set_aside, config):
+    cli.add_command(command)
+for command in (stats, completion):
     cli.add_command(command)
 for command in (import_links, export, status):
     links.add_command(command)
