@@ -221,7 +221,10 @@ class QueryReaders:
     @classmethod
     async def open(cls, path: Path, count: int) -> Self:
         """Open *count* connections to *path*."""
-        return cls([sqlite.connect_read_only(path) for _ in range(count)])
+        connections = [sqlite.connect_read_only(path) for _ in range(count)]
+        for connection in connections:
+            connection.execute(f"PRAGMA cache_size=-{sqlite.CACHE_KIB}")
+        return cls(connections)
 
     async def ask(self, work: Callable[[sqlite.Connection], T], *, seconds_max: float) -> T:
         """Return what *work* returns, which sees one moment; after *seconds_max* refuse."""

@@ -17,7 +17,7 @@ from aggregator.asking.filters import (
     Narrowing,
     Value,
 )
-from aggregator.rolling.fields import FIELD_NUMBERS, NUMBERS, expression
+from aggregator.rolling.fields import FIELD_NUMBERS, MISSING, NUMBERS, expression
 from milepost.sqlite import Connection
 
 TERMS_MAX = 256  # beginnings of more texts than that lead to no blocks
@@ -25,6 +25,9 @@ TERMS_MAX = 256  # beginnings of more texts than that lead to no blocks
 TEXT_ID = "SELECT id FROM text WHERE value = ?"
 TEXTS_FROM = "SELECT id FROM text WHERE value >= ? AND value < ? LIMIT ?"
 BEGINS = "EXISTS (SELECT 1 FROM text WHERE id = {of} AND value >= ? AND value < ?)"
+
+
+ANY = -2  # in a term: whatever value, but one
 
 
 class Term(NamedTuple):
@@ -134,11 +137,14 @@ def _union(terms: Iterable[frozenset[Term] | None]) -> frozenset[Term] | None:
 
 
 def _none(db: Connection, told: Filter) -> _Part:
-    """Return the condition that none of the values of *told* is there; no terms follow."""
+    """Return the condition that none of the values of *told* is there."""
     part = _any(db, [told])
     if part.sql is None:
         return _Part(None)
-    return _Part(f"({part.sql}) IS NOT TRUE", part.values)
+    terms = None
+    if None in told.values and told.field in FIELD_NUMBERS:
+        terms = frozenset({Term(FIELD_NUMBERS[told.field], ANY)})
+    return _Part(f"({part.sql}) IS NOT TRUE", part.values, (terms,))
 
 
 def _parts(db: Connection, told: Filter) -> Iterator[_Part]:
@@ -152,7 +158,10 @@ def _parts(db: Connection, told: Filter) -> Iterator[_Part]:
             yield _beginning(db, name, str(value))
         return
     if None in told.values:
-        yield _Part(f"{expression(name)} IS NULL")
+        terms = None
+        if name in FIELD_NUMBERS:
+            terms = frozenset({Term(FIELD_NUMBERS[name], MISSING)})
+        yield _Part(f"{expression(name)} IS NULL", (), (terms,))
     if values := [value for value in told.values if value is not None]:
         yield _one_of(db, name, values)
 
@@ -160,6 +169,10 @@ def _parts(db: Connection, told: Filter) -> Iterator[_Part]:
 def _one_of(db: Connection, name: str, values: Sequence[Value]) -> _Part:
     plain = name in NUMBERS or name in OWN_INDEX
     stored = list(values) if plain else [*filter(None, (_text_id(db, each) for each in values))]
+    return _stored(name, stored)
+
+
+def _stored(name: str, stored: Sequence[Value]) -> _Part:
     if not stored:
         return _Part(None)
     marks = ", ".join("?" * len(stored))
@@ -173,12 +186,9 @@ def _beginning(db: Connection, name: str, text: str) -> _Part:
     """Return the condition that field *name* begins with *text*."""
     span = (text, _after(text))
     found = [row[0] for row in db.execute(TEXTS_FROM, (*span, TERMS_MAX + 1))]
-    if not found:
-        return _Part(None)
-    terms = None
     if len(found) <= TERMS_MAX:
-        terms = frozenset(Term(FIELD_NUMBERS[name], each) for each in found)
-    return _Part(BEGINS.format(of=expression(name)), span, (terms,))
+        return _stored(name, found)
+    return _Part(BEGINS.format(of=expression(name)), span)
 
 
 def _url(db: Connection, text: str, *, prefix: bool) -> _Part:

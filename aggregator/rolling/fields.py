@@ -29,6 +29,9 @@ DIMENSION_NUMBERS: Mapping[str, int] = {name: number for number, name in enumera
 
 ABSENT = 0  # stands for a value that is not there: no text has this id
 
+# In postings, where 0 is a value like any other: a hit of the block has none.
+MISSING = -1
+
 NUMBERS = frozenset({"status", "asn", "opt_out"})  # these stand for themselves, not for a text
 
 FROM_HIT = """hit

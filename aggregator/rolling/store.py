@@ -21,6 +21,7 @@ from aggregator.rolling.fields import (
     FIELDS,
     FROM_HIT,
     HUMAN,
+    MISSING,
     expression,
     expressions,
 )
@@ -154,7 +155,7 @@ def _put_block(db: Connection, row: tuple[int, int, int, int], fields: Sequence[
         (
             (span, field, value, number)
             for field, column in enumerate(fields)
-            for value in sorted(set(column) - {None})
+            for value in sorted(MISSING if each is None else each for each in set(column))
         ),
     )
 

@@ -13,7 +13,7 @@ import orjson
 
 from aggregator.asking.budget import Budget
 from aggregator.asking.filters import INTEGER_MAX, Narrowing
-from aggregator.asking.store import Condition, Term, resolve
+from aggregator.asking.store import ANY, Condition, Term, resolve
 from aggregator.rolling.fields import FROM_HIT, expression
 from aggregator.rolling.store import BLOCK_HITS, BLOCKS_IN_SPAN, place
 from aggregator.searching.question import INTEGER_MIN, Place, Want
@@ -60,6 +60,9 @@ SEEK = f"""
      ORDER BY {{order}} LIMIT ?
 """
 LISTED = "SELECT block FROM posting WHERE span = ? AND field = ? AND value IN ({marks}) LIMIT ?"
+LISTED_ANY = """
+    SELECT DISTINCT block FROM posting WHERE span = ? AND field = ? AND value >= 0 LIMIT ?
+"""
 LAST_SPAN = f"SELECT coalesce(max(id), -1) / {BLOCKS_IN_SPAN} FROM block"
 HAS_TERM = f"""
     EXISTS (SELECT 1 FROM posting
@@ -275,7 +278,7 @@ def _blocks(db: Connection, want: Want, condition: Condition) -> Iterator[Stretc
     if listed is not None:
         source = "json_each(?) AS listed CROSS JOIN block ON block.id = listed.value"
         given = (orjson.dumps(listed).decode(),)
-    postings = [_has(terms) for terms in condition.terms]
+    postings = [_has(terms) for terms in condition.terms if terms[0].value != ANY]
     sql = BLOCKS.format(
         source=source,
         beyond=beyond,
@@ -319,14 +322,17 @@ def _block_with(db: Connection, batch: int) -> int:
 
 def _listed(db: Connection, terms: Sequence[Term]) -> list[int] | None:
     """Return the blocks with one of *terms*, or None if they are many."""
-    marks = ", ".join("?" * len(terms))
-    values = tuple(term.value for term in terms)
+    sql, values = LISTED_ANY, tuple(term.value for term in terms)
+    if values == (ANY,):
+        values = ()
+    else:
+        sql = LISTED.format(marks=", ".join("?" * len(terms)))
     found: set[int] = set()
     (span,) = db.execute(LAST_SPAN).fetchone()
     while span >= 0:
         rest = RARE_BLOCKS + 1
         row = (span, terms[0].field, *values, rest)
-        found.update(block for (block,) in db.execute(LISTED.format(marks=marks), row))
+        found.update(block for (block,) in db.execute(sql, row))
         if len(found) > RARE_BLOCKS:
             return None
         span -= 1
@@ -352,10 +358,12 @@ def _by_time(db: Connection, want: Want, condition: Condition, budget: Budget) -
         until = "1" if end is None else f"({PLACE}) {'>=' if want.descending else '<='} (?, ?, ?)"
         sql = IN_SLICE.format(beyond=beyond, until=until, condition=condition.sql, order=order)
         left = want.limit + 1 - len(rows)
+        if end is not None:
+            want = replace(want, after=Place(*end))
+            moments = (end[0], moments[1]) if want.descending else (moments[0], end[0])
         rows += db.execute(sql, (*moments, *after, *(end or ()), *condition.values, left))
         if end is None or len(rows) > want.limit:
             return _page(want, rows)
-        want = replace(want, after=Place(*end))
         size = min(size * 2, SLICE_MAX)
 
 

@@ -254,8 +254,8 @@ CREATE TABLE block (
 CREATE INDEX block_by_last ON block (last_ms);
 CREATE INDEX block_by_first ON block (first_ms);
 
--- In which blocks a value of a field occurs, or did.  The numbers of fields stand in
--- aggregator/rolling/fields.py.
+-- In which blocks a value of a field occurs, or did; -1: in which one of the hits has none.
+-- The numbers of fields stand in aggregator/rolling/fields.py.
 CREATE TABLE posting (
     span  INTEGER NOT NULL,       -- block / 1024: what is new goes to one place
     field INTEGER NOT NULL,

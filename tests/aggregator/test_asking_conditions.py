@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from aggregator.asking.filters import Narrowing, read_filters
-from aggregator.asking.store import Condition, _after, resolve
-from aggregator.rolling.fields import FIELD_NUMBERS, FROM_HIT
+from aggregator.asking.store import ANY, Condition, _after, resolve
+from aggregator.rolling.fields import FIELD_NUMBERS, FROM_HIT, MISSING
 from tests.aggregator.rolled_world import Row, Small, dimension_of
 
 
@@ -79,16 +79,15 @@ def test_what_was_never_seen_cannot_match(small: Small, told: dict[str, list[str
 
 
 def test_terms_name_each_alternative(small: Small) -> None:
-    """A block must have one of them, and where absence is an alternative, none is needed."""
-    condition = resolve(
-        small.db,
-        read_filters({"country": ["DE", "US"], "link": ["one", ""], "url": ["h.example/a"]}),
-    )
+    """A block must have one of them; to be there, or not, has a number of its own."""
+    told = {"country": ["DE", "US"], "link": ["one", ""], "url": ["h.example/a"], "cut": ["!"]}
+    condition = resolve(small.db, read_filters(told))
 
     fields = [[term.field for term in terms] for terms in condition.terms]
-    assert fields == [[FIELD_NUMBERS["country"]] * 2, [FIELD_NUMBERS["host"]], [
-        FIELD_NUMBERS["path"]
-    ]]  # fmt: skip
+    names = [["country"] * 2, ["link"] * 2, ["host"], ["path"], ["cut"]]
+    assert fields == [[FIELD_NUMBERS[name] for name in group] for group in names]
+    assert min(condition.terms[1]).value == MISSING
+    assert condition.terms[-1][0].value == ANY
 
 
 def test_a_caller_sees_no_more_than_it_may(small: Small) -> None:

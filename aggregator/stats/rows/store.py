@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 from aggregator.asking.store import Condition, Term
 from aggregator.rolling.fields import (
+    ABSENT,
     CLICK,
     FIELD_NUMBERS,
     FROM_HIT,
     HUMAN,
+    MISSING,
     TOTAL,
     expression,
 )
@@ -189,8 +191,9 @@ def count_inside(
     """Count the visitors of *hours*: give bucket, value of *dimension*, and how many."""
     value = f"coalesce({expression(dimension)}, 0)"
     terms = []
-    if dimension != TOTAL and values is not None and 0 not in values:
-        terms.append([Term(FIELD_NUMBERS[dimension], each) for each in values])
+    if dimension != TOTAL and values is not None:
+        field = FIELD_NUMBERS[dimension]
+        terms.append([Term(field, MISSING if each == ABSENT else each) for each in values])
     parts = _batches(db, runs(each.hour_ms for each in hours), terms, rows_max)
     slot = listed((each.bucket, each.epoch, each.hour_ms // HOUR_MS) for each in hours)
     only = "" if values is None else ONLY.format(value=value)
