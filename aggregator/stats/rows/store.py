@@ -8,7 +8,8 @@ is read like one more.
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from aggregator.asking.store import Condition, Term
+from aggregator.asking.filters import INTEGER_MAX
+from aggregator.asking.store import ANY, Condition, Term
 from aggregator.rolling.fields import (
     ABSENT,
     CLICK,
@@ -27,7 +28,6 @@ from aggregator.stats.sums import Group, Inside
 from milepost.errors import TooBroadError
 from milepost.sqlite import Connection
 
-BATCH_MAX = (1 << 63) - 1
 BOTS = {"exclude": HUMAN, "only": f"{HUMAN} IS NOT TRUE", "include": "1"}
 
 LAST_BLOCK = "SELECT coalesce(max(id), -1) FROM block"
@@ -42,7 +42,7 @@ HAVING = """
         SELECT posting.block
           FROM json_each(?) AS span CROSS JOIN json_each(?) AS term CROSS JOIN posting
          WHERE posting.span = span.value AND posting.field = term.value ->> 0
-           AND posting.value = term.value ->> 1
+           AND posting.value BETWEEN term.value ->> 1 AND term.value ->> 2
     )
 """
 AHEAD = "SELECT count(*) FROM (SELECT 1 FROM hit WHERE batch > ? LIMIT ?)"
@@ -126,7 +126,7 @@ def rows_since(db: Connection) -> int | None:
         oldest_ms is not None and oldest_ms - oldest_ms % HOUR_MS <= rolled_ms
     ):
         return None
-    return BATCH_MAX if oldest_ms is None else int(oldest_ms + -oldest_ms % HOUR_MS)
+    return INTEGER_MAX if oldest_ms is None else int(oldest_ms + -oldest_ms % HOUR_MS)
 
 
 def seek(db: Connection, question: Question, condition: Condition, rows_max: int) -> Sought:
@@ -213,7 +213,7 @@ def _batches(
     needed = list(terms)
     (last,) = db.execute(LAST_BLOCK).fetchone()
     numbers = listed(range(last // BLOCKS_IN_SPAN + 1))
-    having = [value for each in needed for value in (numbers, listed(each))]
+    having = [value for each in needed for value in (numbers, listed(map(_bounds, each)))]
     sql = BLOCKS.format(having=HAVING * len(needed))
     found = db.execute(sql, (listed(ranges), *having)).fetchall()
     upto = place(db)
@@ -225,7 +225,12 @@ def _batches(
             "day or longer)"
         )
         raise TooBroadError(msg)
-    return [*_joined(found), (upto + 1, BATCH_MAX)]
+    return [*_joined(found), (upto + 1, INTEGER_MAX)]
+
+
+def _bounds(term: Term) -> tuple[int, int, int]:
+    low, high = (0, INTEGER_MAX) if term.value == ANY else (term.value, term.value)
+    return term.field, low, high
 
 
 def _joined(parts: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
