@@ -40,6 +40,12 @@ class Piece(NamedTuple):
     end_ms: int
     tier: int
     at_ms: int
+    straddled: bool = False  # by an epoch that began before the bucket of the answer
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Return what tells it from the others."""
+        return self.bucket, self.tier, self.at_ms
 
 
 class FromRollups(NamedTuple):
@@ -87,19 +93,25 @@ def series(question: Question) -> list[Span]:
     return [Span(number, *pair) for number, pair in enumerate(pairs)]
 
 
-def pieces(wanted: Iterable[Span], split: Container[tuple[int, int]] = ()) -> Iterator[Piece]:
-    """Give the buckets of the rollups that make up each of *wanted*.
-
-    *split* are the largest ones that are made up of smaller ones, by bucket and beginning.
-    """
+def pieces(wanted: Iterable[Span]) -> Iterator[Piece]:
+    """Give the buckets of the rollups that make up each of *wanted*."""
     for span in wanted:
         for tier, start_ms, end_ms in cover(span.start_ms, span.end_ms):
             for at_ms in range(start_ms, end_ms, TIERS[tier]):
-                if tier == TOGETHER and (span.bucket, at_ms) in split:
-                    days = range(at_ms, at_ms + TIERS[tier], TIERS[tier - 1])
-                    yield from (Piece(*span, tier - 1, day_ms) for day_ms in days)
-                else:
-                    yield Piece(*span, tier, at_ms)
+                yield Piece(*span, tier, at_ms)
+
+
+def parted(whole: Iterable[Piece], straddled: Container[tuple[int, int, int]]) -> Iterator[Piece]:
+    """Give the pieces, told which are *straddled*: days for what does not tell epochs apart."""
+    for piece in whole:
+        if piece.place not in straddled:
+            yield piece
+        elif piece.tier == TOGETHER:
+            size_ms, tier = TIERS[TOGETHER], TOGETHER - 1
+            for at_ms in range(piece.at_ms, piece.at_ms + size_ms, TIERS[tier]):
+                yield piece._replace(tier=tier, at_ms=at_ms, straddled=True)
+        else:
+            yield piece._replace(straddled=True)
 
 
 def holding(wanted: Sequence[Span], moment_ms: int) -> Iterator[Span]:

@@ -5,13 +5,13 @@ from collections.abc import Collection
 from aggregator.asking.filters import EVERYTHING, Narrowing
 from aggregator.asking.store import resolve
 from aggregator.query.params import rfc3339
-from aggregator.rolling.cells import CLICKS, HITS
+from aggregator.rolling.cells import HITS
 from aggregator.rolling.fields import NUMBERS
 from aggregator.stats.planning import WHOLE, FromRollups, from_rollups, listed, series, spans
 from aggregator.stats.question import Question
 from aggregator.stats.rolled.store import Rollups, value_of
 from aggregator.stats.rows.store import count_rows, rows_since, seek
-from aggregator.stats.sums import TOTALS, Found, Group, Name, Rest, Sums, choose
+from aggregator.stats.sums import TOTALS, Found, Group, Name, Rest, Sums, choose, rest_of
 from milepost.errors import TooBroadError
 from milepost.sqlite import Connection
 
@@ -40,13 +40,14 @@ def _from_rollups(db: Connection, question: Question, plan: FromRollups, rows_ma
     totals = rollups.sums(plan.dimension, [value], wanted)
     sums = {(bucket, TOTALS): told for (bucket, _), told in totals.items()}
     if plan.group is not None:
-        groups = rollups.sums(plan.group, None, wanted[:1])
+        groups, count = rollups.top(plan.group, wanted[0], question.limit)
     else:  # by nothing, or by what has one value
-        groups = totals if question.group_by else {}
-    names, rest = _chosen(db, question, groups)
+        groups, count = totals if question.group_by else {}, 0
+    names = _chosen(db, question, groups)
     if plan.group is not None and names and question.starts:
         groups |= rollups.sums(plan.group, [value for (value,) in names], series(question))
     sums |= {key: told for key, told in groups.items() if key[1] in names}
+    rest = rest_of(sums, names, max(count, len(names)))
     epochs = rollups.epochs(plan.dimension, value, wanted[0])
     return Found(rolled=True, epochs=epochs, sums=sums, groups=names, rest=rest, since_ms=since_ms)
 
@@ -74,7 +75,8 @@ def from_rows(db: Connection, question: Question, narrowing: Narrowing, rows_max
         into[each.bucket, each.group] = [each.hits, each.clicks, each.uniques]
         if (each.of, each.bucket) == ("total", WHOLE):
             epochs = each.epochs
-    names, rest = _chosen(db, question, groups)
+    names = _chosen(db, question, groups)
+    rest = rest_of(sums | groups, names, len(groups))
     if names and question.starts:
         for each in count_rows(db, question, condition, sought, names):
             groups[each.bucket, each.group] = [each.hits, each.clicks, each.uniques]
@@ -82,18 +84,12 @@ def from_rows(db: Connection, question: Question, narrowing: Narrowing, rows_max
     return Found(rolled=False, epochs=epochs, sums=sums, groups=names, rest=rest, since_ms=since_ms)
 
 
-def _chosen(
-    db: Connection, question: Question, sums: Sums
-) -> tuple[dict[Group, tuple[Name, ...]], Rest]:
-    """Return the groups that are told, with their names, and what the others come to."""
-    whole = {group: told for (bucket, group), told in sums.items() if bucket == WHOLE}
-    whole = {group: told for group, told in whole.items() if told[HITS]}
-    names = choose(whole, question.limit, lambda groups: _names(db, groups, question.group_by))
-    others = [told for group, told in whole.items() if group not in names]
-    rest = Rest(
-        len(others), sum(told[HITS] for told in others), sum(told[CLICKS] for told in others)
-    )
-    return names, rest
+def _chosen(db: Connection, question: Question, sums: Sums) -> dict[Group, tuple[Name, ...]]:
+    """Return the groups that are told, with their names."""
+    whole = {
+        group: told for (bucket, group), told in sums.items() if bucket == WHOLE and told[HITS]
+    }
+    return choose(whole, question.limit, lambda groups: _names(db, groups, question.group_by))
 
 
 def _names(

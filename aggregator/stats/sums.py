@@ -18,7 +18,7 @@ from aggregator.rolling.cells import (
     Cells,
     Seen,
 )
-from aggregator.stats.planning import Span, holding
+from aggregator.stats.planning import WHOLE, Span, holding
 
 Group = tuple[int, ...]  # its values: ids of texts, or numbers; 0: absent
 Sum = list[int]  # hits, clicks, uniques
@@ -84,16 +84,16 @@ def add_cells(
     counted: Counted,
     *,
     dimension: int,
-    values: Collection[int] | None,
+    values: Collection[int],
     spans: Sequence[Span],
 ) -> None:
-    """Add *cells* of *dimension*, with one of *values* if there are any.
+    """Add *cells* of *dimension* with one of *values*.
 
     The visitors of an epoch that begins in a span are those who have their first click in
     it, and of one that ends in it, who have their last.  Others are not told by cells.
     """
     for (of, value, epoch, hour_ms), cell in cells.items():
-        if of != dimension or (values is not None and value not in values):
+        if of != dimension or value not in values:
             continue
         hits, clicks = (sum(cell[at] for at in columns) for columns in counted[:2])
         hours = epochs.get(epoch)
@@ -160,6 +160,17 @@ def choose(
     names = named([group for group, told in sums.items() if told[CLICKS] >= least])
     ranked = sorted(names, key=lambda group: (-sums[group][CLICKS], _order(names[group])))
     return {group: names[group] for group in ranked[:limit]}
+
+
+def rest_of(sums: Sums, told: Collection[Group], groups: int) -> Rest:
+    """Return what *groups* groups come to beyond those that are *told*: each hit is in one."""
+    if not groups:
+        return Rest(0, 0, 0)
+    hits, clicks = (
+        sums.get((WHOLE, TOTALS), [0, 0])[at] - sum(sums[WHOLE, group][at] for group in told)
+        for at in (HITS, CLICKS)
+    )
+    return Rest(groups - len(told), hits, clicks)
 
 
 def _order(names: Iterable[Name]) -> list[tuple[bool, Name]]:

@@ -16,7 +16,7 @@ from aggregator.rolling.fields import (
 )
 from aggregator.rolling.store import COUNTED, count_ahead
 from aggregator.rolling.tiers import TIERS, TOGETHER
-from aggregator.stats.planning import FromRollups, Span, listed, pieces
+from aggregator.stats.planning import FromRollups, Span, listed, parted, pieces
 from aggregator.stats.question import Question
 from aggregator.stats.rows.store import count_inside
 from aggregator.stats.sums import (
@@ -49,20 +49,48 @@ FIRST_MS, LAST_MS = (
     f"coalesce((SELECT late.{name} FROM late WHERE late.epoch = rollup.epoch), span.{name})"
     for name in ("first_ms", "last_ms")
 )
-SUMS = f"""
-    WITH {LATE},
-    piece (bucket, start_ms, end_ms, tier, at_ms) AS MATERIALIZED (
-        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)
-    )
-    SELECT piece.bucket, rollup.value, sum({{hits}}), sum({{clicks}}),
-           sum(CASE WHEN piece.tier = {TOGETHER} OR {FIRST_MS} >= piece.start_ms THEN {{firsts}}
-                    WHEN {LAST_MS} < piece.end_ms THEN {{lasts}} ELSE 0 END)
-      FROM piece CROSS JOIN rollup LEFT JOIN epoch_span AS span ON span.epoch = rollup.epoch
-     WHERE rollup.dimension = ? AND rollup.tier = piece.tier AND rollup.bucket_ms = piece.at_ms
-           {{only}}
-     GROUP BY piece.bucket, rollup.value
+MATCH = """
+    rollup.dimension = (SELECT number FROM asked) AND rollup.tier = piece.tier
+       AND rollup.bucket_ms = piece.at_ms {only}
 """
-ONLY = "AND rollup.value IN (SELECT value FROM json_each(?))"
+# Most pieces hold only epochs that began in the bucket of the answer: these cost least.
+COUNTED_PIECES = f"""
+    WITH {LATE},
+    piece (bucket, start_ms, end_ms, tier, at_ms, straddled) AS MATERIALIZED (
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+          FROM json_each(?)
+    ),
+    asked (number, only) AS MATERIALIZED (SELECT ?, ?),
+    counted (bucket, value, hits, clicks, uniques) AS (
+        SELECT piece.bucket, rollup.value, {{hits}}, {{clicks}}, rollup.{{firsts}}
+          FROM piece CROSS JOIN rollup WHERE NOT piece.straddled AND {MATCH}
+         UNION ALL
+        SELECT piece.bucket, rollup.value, {{hits}}, {{clicks}},
+               CASE WHEN {FIRST_MS} >= piece.start_ms THEN {{firsts}}
+                    WHEN {LAST_MS} < piece.end_ms THEN {{lasts}} ELSE 0 END
+          FROM piece CROSS JOIN rollup LEFT JOIN epoch_span AS span ON span.epoch = rollup.epoch
+         WHERE piece.straddled AND {MATCH}
+    )
+"""
+ONLY = "AND rollup.value IN (SELECT value FROM json_each((SELECT only FROM asked)))"
+SUMS = f"""
+    {COUNTED_PIECES}
+    SELECT bucket, value, sum(hits), sum(clicks), sum(uniques) FROM counted GROUP BY bucket, value
+"""
+# Those with most clicks, with ties, and some others; and in the last row, how many there are.
+TOP = f"""
+    {COUNTED_PIECES},
+    grouped AS MATERIALIZED (
+        SELECT value, sum(hits) AS hits, sum(clicks) AS clicks, sum(uniques) AS uniques
+          FROM counted GROUP BY value
+    ),
+    most AS MATERIALIZED (SELECT clicks FROM grouped ORDER BY clicks DESC LIMIT ?)
+    SELECT value, hits, clicks, uniques FROM grouped
+     WHERE clicks >= (SELECT min(clicks) FROM most)
+        OR value IN (SELECT value FROM json_each((SELECT only FROM asked)))
+     UNION ALL
+    SELECT NULL, count(*) FILTER (WHERE hits > 0), 0, 0 FROM grouped
+"""
 INSIDE = f"""
     WITH {LATE},
     asked (bucket, start_ms, end_ms) AS MATERIALIZED (
@@ -74,14 +102,14 @@ INSIDE = f"""
        AND rollup.bucket_ms >= asked.start_ms AND rollup.bucket_ms < asked.end_ms
        AND {{clicks}} > 0 AND {FIRST_MS} < asked.start_ms AND {LAST_MS} >= asked.end_ms
 """
-# The buckets of all epochs together in which there is one that began before the range.
 STRADDLED = f"""
     WITH {LATE}
-    SELECT DISTINCT piece.value ->> 0, piece.value ->> 4
+    SELECT DISTINCT piece.value ->> 0, piece.value ->> 3, piece.value ->> 4
       FROM json_each(?) AS piece CROSS JOIN rollup JOIN epoch_span AS span USING (epoch)
-     WHERE rollup.dimension = {DIMENSION_NUMBERS[TOTAL]} AND rollup.tier = {TOGETHER - 1}
+     WHERE rollup.dimension = {DIMENSION_NUMBERS[TOTAL]}
+       AND rollup.tier = min(piece.value ->> 3, {TOGETHER - 1})
        AND rollup.bucket_ms >= piece.value ->> 4
-       AND rollup.bucket_ms < (piece.value ->> 4) + {TIERS[TOGETHER]}
+       AND rollup.bucket_ms < (piece.value ->> 4) + (piece.value ->> 6)
        AND {FIRST_MS} < piece.value ->> 1
 """
 EPOCHS = """
@@ -127,21 +155,53 @@ class Rollups:
         self._epochs = hours_of(ahead.clicks, known)
         self._late = listed([(epoch, *hours) for epoch, hours in self._epochs.items()])
 
-    def sums(self, dimension: str, values: Collection[int] | None, spans: Sequence[Span]) -> Sums:
-        """Count each of *spans* by *dimension*, with all or some of its *values*."""
-        found: Sums = {}
-        number = DIMENSION_NUMBERS[dimension]
-        sql = SUMS.format(**self._names, only="" if values is None else ONLY)
-        asked = [self._late, listed(pieces(spans, self._straddled(spans))), number]
-        asked += [] if values is None else [listed(values)]
-        for bucket, value, *counts in self._db.execute(sql, asked):
-            found[bucket, (value,)] = counts
+    def sums(self, dimension: str, values: Collection[int], spans: Sequence[Span]) -> Sums:
+        """Count each of *spans* by *dimension*, of which only *values* matter."""
+        sql = SUMS.format(**self._names, only=ONLY)
+        rows = self._db.execute(sql, self._asked(dimension, values, spans))
+        found: Sums = {(bucket, (value,)): counts for bucket, value, *counts in rows}
+        self._complete(found, dimension, values, spans)
+        return found
+
+    def top(self, dimension: str, span: Span, limit: int) -> tuple[Sums, int]:
+        """Count *span* by *dimension*: return at least the *limit* with most clicks.
+
+        And how many groups there are.
+        """
+        number, hits = DIMENSION_NUMBERS[dimension], self._counted.hits
+        ahead = {
+            key.value
+            for key, cell in self._ahead.cells.items()
+            if key.dimension == number and span.start_ms <= key.hour_ms < span.end_ms
+            if any(cell[at] for at in hits)
+        }
+        sql = TOP.format(**self._names, only="")
+        asked = [*self._asked(dimension, ahead, [span]), limit]
+        *rows, (_, groups, _, _) = self._db.execute(sql, asked).fetchall()
+        found: Sums = {(span.bucket, (value,)): counts for value, *counts in rows}
+        had = {value for value, hits, *_ in rows if hits}
+        self._complete(found, dimension, {value for value, *_ in rows} | ahead, [span])
+        return found, groups + len(ahead - had)
+
+    def _asked(
+        self, dimension: str, values: Collection[int], spans: Sequence[Span]
+    ) -> list[str | int]:
+        whole = list(pieces(spans))
+        sized = listed((*each, TIERS[each.tier]) for each in whole)
+        straddled = {*self._db.execute(STRADDLED, (self._late, sized))}
+        told = listed(parted(whole, straddled))
+        return [self._late, told, DIMENSION_NUMBERS[dimension], listed(values)]
+
+    def _complete(
+        self, found: Sums, dimension: str, values: Collection[int], spans: Sequence[Span]
+    ) -> None:
+        """Add what is ahead, and the visitors that only the rows tell."""
         add_cells(
             found,
             self._ahead.cells,
             self._epochs,
             self._counted,
-            dimension=number,
+            dimension=DIMENSION_NUMBERS[dimension],
             values=values,
             spans=spans,
         )
@@ -150,14 +210,13 @@ class Rollups:
                 self._db, hours, dimension, values, bots=self._bots, rows_max=self._rows_max
             ):
                 add(found, (bucket, (value,)), (0, 0, uniques))
-        return found
 
     def epochs(self, dimension: str, value: int, span: Span) -> int:
         """Return how many epochs there are of which hits are in *span*."""
         number = DIMENSION_NUMBERS[dimension]
         sql = EPOCHS.format(**self._names)
-        large = {(each.bucket, each.at_ms) for each in pieces([span]) if each.tier == TOGETHER}
-        asked = (listed(pieces([span], large)), number, value)
+        days = {each.place for each in pieces([span]) if each.tier == TOGETHER}
+        asked = (listed(parted(pieces([span]), days)), number, value)
         found = {row[0] for row in self._db.execute(sql, asked)}
         return len(
             found
@@ -169,10 +228,6 @@ class Rollups:
                 and any(cell[at] for at in self._counted.hits)
             }
         )
-
-    def _straddled(self, spans: Sequence[Span]) -> set[tuple[int, int]]:
-        large = [each for each in pieces(spans) if each.tier == TOGETHER]
-        return {*self._db.execute(STRADDLED, (self._late, listed(large)))}
 
     def _inside(self, spans: Sequence[Span]) -> set[Inside]:
         sql = INSIDE.format(**self._names)

@@ -72,12 +72,13 @@ SEEN = f"""
          WHERE {{where}} AND hit.time_ms >= ? AND hit.time_ms < ? AND {{bots}} AND ({{condition}})
     )
 """
-COUNTS = "count(*), coalesce(sum(click), 0), count(DISTINCT visitor), count(DISTINCT epoch)"
-ALL_TOGETHER = f"SELECT 'total', {WHOLE}, 0, 0, {COUNTS} FROM seen"
-BY_GROUP = f"SELECT 'group', {WHOLE}, one, two, {COUNTS} FROM seen GROUP BY one, two"
-BY_BUCKET = f"SELECT 'total', bucket, 0, 0, {COUNTS} FROM seen GROUP BY bucket"
+COUNTS = "count(*), coalesce(sum(click), 0), count(DISTINCT visitor)"
+EPOCHS_OF = "count(DISTINCT epoch)"
+ALL_TOGETHER = f"SELECT 'total', {WHOLE}, 0, 0, {COUNTS}, {EPOCHS_OF} FROM seen"
+BY_GROUP = f"SELECT 'group', {WHOLE}, one, two, {COUNTS}, 0 FROM seen GROUP BY one, two"
+BY_BUCKET = f"SELECT 'total', bucket, 0, 0, {COUNTS}, 0 FROM seen GROUP BY bucket"
 BY_BOTH = f"""
-    SELECT 'group', bucket, one, two, {COUNTS} FROM seen
+    SELECT 'group', bucket, one, two, {COUNTS}, 0 FROM seen
      WHERE (one, two) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))
      GROUP BY bucket, one, two
 """
@@ -90,10 +91,10 @@ COUNT_INSIDE = f"""
     SELECT slot.bucket, {{value}}, count(DISTINCT hit.visitor)
       FROM json_each(?) AS sought CROSS JOIN {FROM_HIT}
            CROSS JOIN slot ON slot.number = hit.time_ms / {HOUR_MS} AND slot.epoch = hit.epoch
-     WHERE {IN_BATCHES} AND hit.visitor IS NOT NULL AND {CLICK} AND {{bots}} {{only}}
+     WHERE {IN_BATCHES} AND hit.visitor IS NOT NULL AND {CLICK} AND {{bots}}
+       AND {{value}} IN (SELECT value FROM json_each(?))
      GROUP BY 1, 2
 """
-ONLY = "AND {value} IN (SELECT value FROM json_each(?))"
 SINCE = """
     SELECT (SELECT min(time_ms) FROM hit),
            (SELECT min(bucket_ms) FROM rollup WHERE dimension = 0 AND tier = 0)
@@ -109,7 +110,7 @@ class Counts(NamedTuple):
     hits: int
     clicks: int
     uniques: int
-    epochs: int
+    epochs: int  # of all together; else 0
 
 
 class Sought(NamedTuple):
@@ -183,7 +184,7 @@ def count_inside(
     db: Connection,
     hours: Collection[Inside],
     dimension: str,
-    values: Collection[int] | None,
+    values: Collection[int],
     *,
     bots: str,
     rows_max: int,
@@ -191,16 +192,13 @@ def count_inside(
     """Count the visitors of *hours*: give bucket, value of *dimension*, and how many."""
     value = f"coalesce({expression(dimension)}, 0)"
     terms = []
-    if dimension != TOTAL and values is not None:
+    if dimension != TOTAL:
         field = FIELD_NUMBERS[dimension]
         terms.append([Term(field, MISSING if each == ABSENT else each) for each in values])
     parts = _batches(db, runs(each.hour_ms for each in hours), terms, rows_max)
     slot = listed((each.bucket, each.epoch, each.hour_ms // HOUR_MS) for each in hours)
-    only = "" if values is None else ONLY.format(value=value)
-    sql = COUNT_INSIDE.format(value=value, bots=BOTS[bots], only=only)
-    return iter(
-        db.execute(sql, (slot, listed(parts), *([] if values is None else [listed(values)])))
-    )
+    sql = COUNT_INSIDE.format(value=value, bots=BOTS[bots])
+    return iter(db.execute(sql, (slot, listed(parts), listed(values))))
 
 
 def _batches(
