@@ -6,7 +6,7 @@ Answers are bounded, and so is every wait.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Self
 
 import aiohttp
@@ -31,8 +31,6 @@ CONNECTIONS = 100
 BAD_REQUEST, TOO_MANY, SERVER_ERROR = 400, 429, 500
 NOT_MODIFIED = 304
 
-Params = Mapping[str, str | Sequence[str]]  # several of one name come one after another
-
 _REFUSALS: dict[int, type[RejectedError]] = {
     kind.status: kind for kind in (UnauthorizedError, ForbiddenError, NotFoundError, ConflictError)
 }
@@ -53,7 +51,7 @@ class Client:
         async with new_session() as session:
             yield cls(session, base_url, token)
 
-    async def get(self, path: str, params: Params | None = None) -> Any:
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
         """GET *path* and return its JSON."""
         return await self.call("GET", path, params=params)
 
@@ -76,7 +74,7 @@ class Client:
         method: str,
         path: str,
         *,
-        params: Params | None = None,
+        params: Mapping[str, str] | None = None,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         wait_seconds: float = 0.0,
@@ -106,7 +104,7 @@ class Client:
         method: str,
         path: str,
         *,
-        params: Params | None = None,
+        params: Mapping[str, str] | None = None,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         wait_seconds: float = 0.0,
@@ -148,6 +146,21 @@ class Client:
         self, path: str, headers: Mapping[str, str], *, silence_seconds_max: float
     ) -> AsyncIterator[AsyncIterator[list[bytes]]]:
         """GET an endless answer; lend its lines, those together that arrived together."""
+        async with self._opened(path, headers, silence_seconds_max) as response:
+            yield _lines(response)
+
+    async def download(
+        self, path: str, *, silence_seconds_max: float
+    ) -> AsyncGenerator[bytes, None]:
+        """GET an answer of any length, piece by piece; one that breaks off is an error."""
+        async with self._opened(path, {}, silence_seconds_max) as response:
+            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                yield chunk
+
+    @contextlib.asynccontextmanager
+    async def _opened(
+        self, path: str, headers: Mapping[str, str], silence_seconds_max: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds_max
         )
@@ -160,7 +173,7 @@ class Client:
             ) as response:
                 if response.status >= BAD_REQUEST:
                     _refuse(response, await _read_bounded(response))
-                yield _lines(response)
+                yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             msg = f"{self.base_url}: {type(error).__name__}"
             raise UnavailableError(msg) from error
