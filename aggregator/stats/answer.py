@@ -3,6 +3,7 @@
 Rules of this file:
 - Pure.
 - A bucket that has nothing is told with zeros, a group that has nothing is not told.
+- Uniques that nobody wants are not told: they may not have been counted.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -26,14 +27,14 @@ def answer(question: Question, found: Found) -> dict[str, Any]:
         "bots": question.bots,
         "rolled": found.rolled,
         "epochs": found.epochs,
-        "total": _counts(found, WHOLE, TOTALS),
+        "total": _counts(question, found, WHOLE, TOTALS),
     }
     if found.since_ms is not None:
         told["rows_since"] = local(found.since_ms, question.zone)
     if question.interval:
         told["interval"] = question.interval
         told["series"] = [
-            {"start": local(start_ms, question.zone), **_counts(found, number, TOTALS)}
+            {"start": local(start_ms, question.zone), **_counts(question, found, number, TOTALS)}
             for number, start_ms in enumerate(question.starts)
         ]
     if question.group_by:
@@ -50,15 +51,21 @@ def local(moment_ms: int, zone: ZoneInfo) -> str:
     return f"{text[:-6]}Z" if text.endswith("+00:00") else text
 
 
-def _counts(found: Found, bucket: int, group: Group) -> dict[str, int]:
-    return dict(zip(COUNTS, found.sums.get((bucket, group), NOTHING), strict=True))
+def _names(question: Question) -> tuple[str, ...]:
+    return COUNTS if question.uniques else COUNTS[:-1]
+
+
+def _counts(question: Question, found: Found, bucket: int, group: Group) -> dict[str, int]:
+    return dict(zip(_names(question), found.sums.get((bucket, group), NOTHING), strict=False))
 
 
 def _group(question: Question, found: Found, group: Group) -> dict[str, Any]:
     names = dict(zip(question.group_by, found.groups[group], strict=True))
-    told: dict[str, Any] = {**names, **_counts(found, WHOLE, group)}
+    told: dict[str, Any] = {**names, **_counts(question, found, WHOLE, group)}
     if question.starts:
         sums = [found.sums.get((n, group), NOTHING) for n in range(len(question.starts))]
         columns = zip(*sums, strict=True)
-        told["series"] = {name: list(each) for name, each in zip(COUNTS, columns, strict=True)}
+        told["series"] = {
+            name: list(each) for name, each in zip(_names(question), columns, strict=False)
+        }
     return told

@@ -29,7 +29,7 @@ BUCKETS_MAX = 10_000
 CELLS_MAX = 100_000  # buckets of all groups together
 LAST_MS = 250_000_000_000_000  # in the year 9892: later ones have no local time
 DAYS, UTC = 30, "UTC"
-OWN_NAMES = ("start", "end", "tz", "group_by", "interval", BOTS, "limit")
+OWN_NAMES = ("start", "end", "tz", "group_by", "interval", BOTS, "uniques", "limit")
 NAMES = (*OWN_NAMES, *(name for name in filters.NAMES if name != BOTS))
 GROUPS = tuple(name for name in DIMENSIONS if name != TOTAL)
 EXCLUDE = "exclude"  # the default of `bots`
@@ -46,6 +46,7 @@ class Question:
     interval: str | None
     starts: tuple[int, ...]  # of the buckets of the series; empty: none is asked for
     bots: str
+    uniques: bool  # whether they are told: of hours they cost rows
     limit: int
     filters: tuple[Filter, ...]
 
@@ -73,6 +74,7 @@ def read_question(told: Told, now_ms: int) -> Question:
         interval=interval,
         starts=starts,
         bots=choice(told, BOTS, (EXCLUDE, "include", "only")),
+        uniques=choice(told, "uniques", ("true", "false")) == "true",
         limit=limit,
         filters=read_filters({name: told[name] for name in told if name not in OWN_NAMES}),
     )

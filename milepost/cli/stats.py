@@ -52,11 +52,12 @@ def _complete_dimension(
     show_default=True,
     help="How many groups at most.",
 )
+@click.option("--no-uniques", is_flag=True, help="Leave them out: by the hour they cost most.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @selecting_options
 @fleet_option
 @click.pass_context
-def stats(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
+def stats(ctx: click.Context, /, *, as_json: bool, no_uniques: bool, **options: Any) -> None:
     """Count hits, clicks and unique visitors: of the last 30 days, and without bots.
 
     The range is rounded outwards to whole hours.  A filter that comes several times takes any
@@ -64,6 +65,7 @@ def stats(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
     """
     here: Surroundings = ctx.obj
     told = [(name, str(value)) for name, value in options.items() if value is not None]
+    told += [("uniques", "false")] if no_uniques else []
     asked = path_of("/v1/stats", [*told, *selected(ctx)])
 
     async def question(client: Client) -> Any:

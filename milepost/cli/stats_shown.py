@@ -1,6 +1,6 @@
 """How sums are shown: tables with small charts for people, a row a line for programs."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -40,12 +40,13 @@ def show(answer: Mapping[str, Any]) -> None:
 
 def sentences(answer: Mapping[str, Any]) -> Iterator[str]:
     """Say what was counted, and what a person should know of it."""
-    counts = ", ".join(f"{answer['total'][name]:,} {name}" for name in COUNTS)
+    total = answer["total"]
+    counts = ", ".join(f"{total[name]:,} {name}" for name in COUNTS if name in total)
     yield f"{counts} of {BOTS[answer['bots']]}"
     epochs = answer["epochs"]
     yield (
         f"from {answer['start']} to {answer['end']}"
-        + (f"; uniques of {epochs} epochs, added up" if epochs > 1 else "")
+        + (f"; uniques of {epochs} epochs, added up" if epochs > 1 and "uniques" in total else "")
     )
     if "rows_since" in answer:
         yield f"there are single hits since {answer['rows_since']}; older ones are only sums"
@@ -55,7 +56,7 @@ def _show_series(out: Console, series: Sequence[Mapping[str, Any]]) -> None:
     plain = out.options.ascii_only
     clicks = [each["clicks"] for each in series]
     click.echo(f"\nclicks  {line(clicks, plain=plain)}\n")
-    table = _table(["START"])
+    table = _table(["START"], series[0])
     for each in series:
         table.add_row(each["start"], *_numbers(each), bar(each["clicks"], max(clicks), plain=plain))
     out.print(table)
@@ -67,7 +68,7 @@ def _show_groups(out: Console, answer: Mapping[str, Any]) -> None:
     if not groups:
         click.echo("no groups: there is nothing in this range")
         return
-    table = _table([name.upper() for name in names])
+    table = _table([name.upper() for name in names], groups[0])
     most = max(each["clicks"] for each in groups)
     for each in groups:
         chart = bar(each["clicks"], most, plain=plain)
@@ -83,11 +84,11 @@ def _show_groups(out: Console, answer: Mapping[str, Any]) -> None:
         )
 
 
-def _table(titles: Iterable[str]) -> Table:
+def _table(titles: Iterable[str], counts: Container[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in titles:
         table.add_column(title, overflow="fold")
-    for name in COUNTS:
+    for name in (name for name in COUNTS if name in counts):
         table.add_column(name.upper(), justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     return table
@@ -98,4 +99,4 @@ def _name(value: Any) -> Text:
 
 
 def _numbers(counts: Mapping[str, Any]) -> list[str]:
-    return [f"{counts[name]:,}" for name in COUNTS]
+    return [f"{counts[name]:,}" for name in COUNTS if name in counts]

@@ -55,6 +55,7 @@ def random_question(random: Random, hours: int) -> Question:
         ("interval", (None, None, "hour", "day", "week", "month")),
         ("bots", ("exclude", "include", "only", None)),
         ("limit", (None, None, "1", "3")),
+        ("uniques", (None, None, "true", "false")),
     ):
         value = random.choice(values)
         if value is not None:
@@ -101,7 +102,7 @@ def counted(rows: list[Row]) -> list[int]:
 def plain(rows: list[Row], question: Question) -> Counts:
     """Count *rows* by bucket and by group, all of them, and by both."""
     moments = [*question.starts, question.end_ms]
-    told: Counts = {(WHOLE, ()): counted(rows)}
+    told: Counts = {}
     ranges = {WHOLE: (question.start_ms, question.end_ms)}
     if question.starts:
         ranges |= dict(enumerate(pairwise(moments)))
@@ -115,13 +116,13 @@ def plain(rows: list[Row], question: Question) -> Counts:
             key = tuple(dimension_of(row, name) for name in question.group_by)
             groups.setdefault(key, []).append(row)
         told |= {(bucket, key): counted(each) for key, each in groups.items()}
-    return told
+    return told if question.uniques else {key: counts[:2] for key, counts in told.items()}
 
 
-def named(found: Found) -> Counts:
+def named(question: Question, found: Found) -> Counts:
     """Return what was found, by the names of its groups; what is zero is left out."""
     return {
-        (bucket, found.groups.get(group, ())): told
+        (bucket, found.groups.get(group, ())): told if question.uniques else told[:2]
         for (bucket, group), told in found.sums.items()
         if any(told)
     }

@@ -131,6 +131,17 @@ async def test_rows_answer_what_rollups_cannot(world: World, client: Client) -> 
     ]
 
 
+async def test_uniques_are_left_out_on_demand(world: World, client: Client) -> None:
+    """Of hours they cost rows, hits and clicks do not."""
+    await pull(world, [a_record(1, agent=PERSON)])
+
+    told = await ask(client, **DAY, uniques="false", interval="month", group_by="link")
+
+    assert told["total"] == {"hits": 1, "clicks": 1}
+    assert told["series"] == [{"start": "2025-11-20T00:00:00.000Z", "hits": 1, "clicks": 1}]
+    assert told["groups"][0]["series"] == {"hits": [1], "clicks": [1]}
+
+
 async def test_what_many_groups_come_to_is_told_together(world: World, client: Client) -> None:
     """Their hits and clicks; visitors of several groups would count more than once."""
     links = ["one", "one", "two", "two", "three", "four"]
@@ -203,6 +214,7 @@ async def test_rows_that_are_gone_are_missed_by_nobody_unheard(
         ("start=yesterday", "start: want RFC 3339"),
         ("bots=maybe", "bots: want one of exclude, include, only"),
         ("bots=only&bots=only", "bots: given twice"),
+        ("uniques=no", "uniques: want one of true, false"),
         ("limit=0", "limit: want a whole number, 1 to 1000"),
         ("order=time", "'order': unknown; accepted are start, end"),
         ("visitor=zz", "visitor: want 32 hex digits"),

@@ -6,12 +6,15 @@ import pytest
 
 from aggregator.asking.filters import Narrowing
 from aggregator.rolling import store as rolling
+from aggregator.rolling.tiers import HOUR_MS
 from aggregator.stats import store as stats
 from aggregator.stats.planning import WHOLE, from_rollups
-from aggregator.stats.question import Question
+from aggregator.stats.question import Question, read_question
+from aggregator.stats.rolled import store as rolled
 from aggregator.stats.store import find
 from aggregator.stats.sums import Found
-from tests.aggregator.rolled_world import Small
+from milepost.errors import TooBroadError
+from tests.aggregator.rolled_world import START_MS, Small
 from tests.aggregator.stats_world import NARROWINGS, named, plain, random_question, wanted
 
 ROWS_MAX = 1_000_000
@@ -36,7 +39,7 @@ def check(small: Small, question: Question, narrowing: Narrowing, found: Found) 
         sum(groups[each][0] for each in others),
         sum(groups[each][1] for each in others),
     )
-    assert named(found) == {
+    assert named(question, found) == {
         key: counts for key, counts in told.items() if any(counts) and key[1] in {(), *kept}
     }
     assert found.epochs == len({row.epoch for row in rows})
@@ -66,11 +69,43 @@ def test_every_answer_is_exact(tmp_path: Path, seed: int, monkeypatch: pytest.Mo
             if found.rolled:
                 both += 1
                 rows = stats.from_rows(small.db, question, narrowing, ROWS_MAX)
-                assert replaced(rows) == replaced(found)
+                assert replaced(question, rows) == replaced(question, found)
     assert both
 
 
-def replaced(found: Found) -> Found:
+def replaced(question: Question, found: Found) -> Found:
     """Return *found* without what tells the ways apart."""
-    sums = {key: told for key, told in found.sums.items() if any(told)}
+    wanted = 3 if question.uniques else 2
+    sums = {key: told[:wanted] for key, told in found.sums.items() if any(told)}
     return found._replace(rolled=True, sums=sums)
+
+
+def test_what_is_ahead_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond it nobody is told less than there is."""
+    monkeypatch.setattr(rolled, "AHEAD_MAX", 5)
+    small = Small(tmp_path, 1)
+    small.add_batch(6)
+    question = read_question({}, START_MS + HOUR_MS)
+
+    with pytest.raises(TooBroadError, match="not rolled up yet"):
+        find(small.db, question, rows_max=ROWS_MAX)
+
+
+@pytest.mark.parametrize("group_by", ["link", "link,country"])
+def test_a_row_finds_its_bucket_by_an_index(tmp_path: Path, group_by: str) -> None:
+    """Else each row would be compared with each of thousands of hours."""
+    small = Small(tmp_path, 1)
+    small.add_batch(30)
+    asked: list[str] = []
+    told = {"interval": ["hour"], "group_by": [group_by], "end": [str(START_MS + 18 * HOUR_MS)]}
+    small.db.set_trace_callback(asked.append)
+    find(small.db, read_question(told, START_MS), rows_max=ROWS_MAX)
+    small.db.set_trace_callback(None)
+    plans = [
+        " ".join(row[3] for row in small.db.execute(f"EXPLAIN QUERY PLAN {sql}"))
+        for sql in asked
+        if "CROSS JOIN slot" in sql
+    ]
+
+    assert plans
+    assert all("SEARCH slot USING AUTOMATIC" in plan for plan in plans)

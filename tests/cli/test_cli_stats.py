@@ -90,6 +90,23 @@ async def test_groups_with_a_series_have_a_line_each(run: Run, answers: Answers)
     assert last.split() == ["DE", "302", "1,400", "1,200", "700", "█▂▁"]
 
 
+async def test_uniques_can_be_left_out(run: Run, answers: Answers) -> None:
+    """Then there is no column of them."""
+    counts = {"hits": 5, "clicks": 4}
+    answers.told["GET /v1/stats"] = ANSWER | {
+        "total": counts,
+        "series": [{"start": "2026-01-01T00:00:00.000Z", **counts}],
+    }
+
+    done = await run("stats", "--interval", "hour", "--no-uniques")
+
+    lines = done.stdout.splitlines()
+    assert lines[0] == "5 hits, 4 clicks of people"
+    assert lines[5].split() == ["START", "HITS", "CLICKS"]
+    assert "uniques" not in done.stdout
+    assert answers.asked[-1][1] == "/v1/stats?interval=hour&limit=20&uniques=false"
+
+
 async def test_filters_are_passed_on(run: Run, answers: Answers) -> None:
     """Several of one field are alternatives."""
     answers.told["GET /v1/stats"] = ANSWER

@@ -132,7 +132,7 @@ class Rollups:
         since_ms: int | None,
     ) -> None:
         """Count what is ahead, or refuse.  Rows are there since *since_ms* if some are gone."""
-        self._db, self._bots = db, question.bots
+        self._db, self._bots, self._uniques = db, question.bots, question.uniques
         self._rows_max, self._since_ms = rows_max, since_ms
         self._counted = COUNTED_OF[question.bots]
         self._names = {
@@ -205,7 +205,7 @@ class Rollups:
             values=values,
             spans=spans,
         )
-        if hours := self._inside(spans):
+        if self._uniques and (hours := self._inside(spans)):
             for bucket, value, uniques in count_inside(
                 self._db, hours, dimension, values, bots=self._bots, rows_max=self._rows_max
             ):
@@ -237,7 +237,8 @@ class Rollups:
         if hours and self._since_ms is not None and oldest_ms < self._since_ms:
             msg = (
                 f"start: the rows before {rfc3339(self._since_ms)} are gone, and only they tell "
-                "the visitors of a part of an epoch: ask from there on, or by the day or longer"
+                "the visitors of a part of an epoch: ask from there on, by the day or longer, or "
+                "with uniques=false"
             )
             raise TooBroadError(msg)
         return hours

@@ -219,8 +219,8 @@ def _batches(
     if len(found) * BLOCK_HITS + ahead > rows_max:
         msg = (
             f"more than {rows_max} rows would have to be read: ask for a shorter range, for a "
-            "rarer value, or for what is rolled up (no filter or one, by one dimension, by the "
-            "day or longer)"
+            "rarer value, or for what is rolled up: no filter or one, by one dimension, by the "
+            "day or longer, or with uniques=false by the hour"
         )
         raise TooBroadError(msg)
     return [*_joined(found), (upto + 1, INTEGER_MAX)]
