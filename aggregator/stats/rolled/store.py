@@ -53,37 +53,40 @@ MATCH = """
     rollup.dimension = (SELECT number FROM asked) AND rollup.tier = piece.tier
        AND rollup.bucket_ms = piece.at_ms {only}
 """
-# Most pieces hold only epochs that began in the bucket of the answer: these cost least.
-COUNTED_PIECES = f"""
+PIECES = f"""
     WITH {LATE},
     piece (bucket, start_ms, end_ms, tier, at_ms, straddled) AS MATERIALIZED (
         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
           FROM json_each(?)
     ),
-    asked (number, only) AS MATERIALIZED (SELECT ?, ?),
-    counted (bucket, value, hits, clicks, uniques) AS (
-        SELECT piece.bucket, rollup.value, {{hits}}, {{clicks}}, rollup.{{firsts}}
-          FROM piece CROSS JOIN rollup WHERE NOT piece.straddled AND {MATCH}
-         UNION ALL
-        SELECT piece.bucket, rollup.value, {{hits}}, {{clicks}},
-               CASE WHEN {FIRST_MS} >= piece.start_ms THEN {{firsts}}
-                    WHEN {LAST_MS} < piece.end_ms THEN {{lasts}} ELSE 0 END
-          FROM piece CROSS JOIN rollup LEFT JOIN epoch_span AS span ON span.epoch = rollup.epoch
-         WHERE piece.straddled AND {MATCH}
-    )
+    asked (number, only) AS MATERIALIZED (SELECT ?, ?)
+"""
+# Most pieces hold only epochs that began in the bucket of the answer: these cost least.
+PLAIN = f"""
+    SELECT piece.bucket AS bucket, rollup.value AS value, sum({{hits}}) AS hits,
+           sum({{clicks}}) AS clicks, sum(rollup.{{firsts}}) AS uniques
+      FROM piece CROSS JOIN rollup WHERE NOT piece.straddled AND {MATCH}
+     GROUP BY piece.bucket, rollup.value
+"""
+STRADDLING = f"""
+    SELECT piece.bucket AS bucket, rollup.value AS value, sum({{hits}}) AS hits,
+           sum({{clicks}}) AS clicks,
+           sum(CASE WHEN {FIRST_MS} >= piece.start_ms THEN {{firsts}}
+                    WHEN {LAST_MS} < piece.end_ms THEN {{lasts}} ELSE 0 END) AS uniques
+      FROM piece CROSS JOIN rollup LEFT JOIN epoch_span AS span ON span.epoch = rollup.epoch
+     WHERE piece.straddled AND {MATCH}
+     GROUP BY piece.bucket, rollup.value
+"""
+BOTH = f"""
+    SELECT bucket, value, sum(hits) AS hits, sum(clicks) AS clicks, sum(uniques) AS uniques
+      FROM ({PLAIN} UNION ALL {STRADDLING}) GROUP BY bucket, value
 """
 ONLY = "AND rollup.value IN (SELECT value FROM json_each((SELECT only FROM asked)))"
-SUMS = f"""
-    {COUNTED_PIECES}
-    SELECT bucket, value, sum(hits), sum(clicks), sum(uniques) FROM counted GROUP BY bucket, value
-"""
+SUMS = f"{PIECES} {BOTH}"
 # Those with most clicks, with ties, and some others; and in the last row, how many there are.
 TOP = f"""
-    {COUNTED_PIECES},
-    grouped AS MATERIALIZED (
-        SELECT value, sum(hits) AS hits, sum(clicks) AS clicks, sum(uniques) AS uniques
-          FROM counted GROUP BY value
-    ),
+    {PIECES},
+    grouped AS MATERIALIZED ({{groups}}),
     most AS MATERIALIZED (SELECT clicks FROM grouped ORDER BY clicks DESC LIMIT ?)
     SELECT value, hits, clicks, uniques FROM grouped
      WHERE clicks >= (SELECT min(clicks) FROM most)
@@ -158,7 +161,8 @@ class Rollups:
     def sums(self, dimension: str, values: Collection[int], spans: Sequence[Span]) -> Sums:
         """Count each of *spans* by *dimension*, of which only *values* matter."""
         sql = SUMS.format(**self._names, only=ONLY)
-        rows = self._db.execute(sql, self._asked(dimension, values, spans))
+        asked, _ = self._asked(dimension, values, spans)
+        rows = self._db.execute(sql, asked)
         found: Sums = {(bucket, (value,)): counts for bucket, value, *counts in rows}
         self._complete(found, dimension, values, spans)
         return found
@@ -175,22 +179,25 @@ class Rollups:
             if key.dimension == number and span.start_ms <= key.hour_ms < span.end_ms
             if any(cell[at] for at in hits)
         }
-        sql = TOP.format(**self._names, only="")
-        asked = [*self._asked(dimension, ahead, [span]), limit]
-        *rows, (_, groups, _, _) = self._db.execute(sql, asked).fetchall()
+        asked, straddled = self._asked(dimension, ahead, [span])
+        groups = (BOTH if straddled else PLAIN).format(**self._names, only="")
+        rows_of = self._db.execute(TOP.format(groups=groups), [*asked, limit])
+        *rows, (_, count, _, _) = rows_of.fetchall()
         found: Sums = {(span.bucket, (value,)): counts for value, *counts in rows}
         had = {value for value, hits, *_ in rows if hits}
         self._complete(found, dimension, {value for value, *_ in rows} | ahead, [span])
-        return found, groups + len(ahead - had)
+        return found, count + len(ahead - had)
 
     def _asked(
         self, dimension: str, values: Collection[int], spans: Sequence[Span]
-    ) -> list[str | int]:
+    ) -> tuple[list[str | int], bool]:
+        """Return what to bind, and whether some pieces are straddled."""
         whole = list(pieces(spans))
         sized = listed((*each, TIERS[each.tier]) for each in whole)
         straddled = {*self._db.execute(STRADDLED, (self._late, sized))}
         told = listed(parted(whole, straddled))
-        return [self._late, told, DIMENSION_NUMBERS[dimension], listed(values)]
+        asked: list[str | int] = [self._late, told, DIMENSION_NUMBERS[dimension], listed(values)]
+        return asked, bool(straddled)
 
     def _complete(
         self, found: Sums, dimension: str, values: Collection[int], spans: Sequence[Span]
