@@ -550,7 +550,7 @@ CREATE TABLE rollup (
     tier         INTEGER NOT NULL,
     bucket_ms    INTEGER NOT NULL, -- when the bucket begins
     value        INTEGER NOT NULL, -- text.id, or a status; 0: absent
-    epoch        INTEGER NOT NULL,
+    epoch        INTEGER NOT NULL, -- -1: all together, in the buckets of eight days
     human_hits   INTEGER NOT NULL,
     human_clicks INTEGER NOT NULL,
     human_firsts INTEGER NOT NULL, -- visitors whose first click of the epoch it holds

@@ -14,6 +14,7 @@ from aggregator.draining.api import DRAINING_CALLS
 from aggregator.query.api import QUERY_CALLS, QUERY_SCHEMAS
 from aggregator.reconciling.api import RECONCILING_CALLS
 from aggregator.searching.api import SEARCHING_CALLS, SEARCHING_SCHEMAS
+from aggregator.stats.api import STATS_CALLS, STATS_SCHEMAS
 from milepost import __version__
 from milepost.access.api import TOKEN_CALLS, token_schemas
 from milepost.health import HEALTH_CALLS
@@ -28,6 +29,7 @@ API = Api(
     version=__version__,
     calls=(
         *SEARCHING_CALLS,
+        *STATS_CALLS,
         *QUERY_CALLS,
         *RECONCILING_CALLS,
         *ABANDONING_CALLS,
@@ -35,5 +37,5 @@ API = Api(
         *TOKEN_CALLS,
         *HEALTH_CALLS,
     ),
-    schemas={**SEARCHING_SCHEMAS, **QUERY_SCHEMAS, **token_schemas(SCOPES)},
+    schemas={**SEARCHING_SCHEMAS, **STATS_SCHEMAS, **QUERY_SCHEMAS, **token_schemas(SCOPES)},
 )

@@ -17,6 +17,7 @@ from aggregator.reconciling.handlers import reconciliation_handlers
 from aggregator.reconciling.reckoner import Reckoner
 from aggregator.replicas.sweeping import Sweeper
 from aggregator.searching.handlers import search_handlers
+from aggregator.stats.handlers import stats_handlers
 from aggregator.store import Store
 from milepost.access.handlers import TokenCalls
 from milepost.access.keeper import TokenKeeper
@@ -76,6 +77,7 @@ def build_app(
     handlers = {
         **source_handlers(readers, store, sources, clock, sweeper=sweeper),
         **search_handlers(asker, clock, tagged),
+        **stats_handlers(asker, clock, tagged),
         **draining_handlers(readers, keyring, sources, clock, sweeper=sweeper),
         **abandoning_handlers(readers, store, sources, clock),
         **reconciliation_handlers(reckoner, clock),

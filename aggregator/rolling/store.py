@@ -9,7 +9,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from operator import add
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -25,7 +25,7 @@ from aggregator.rolling.fields import (
     expression,
     expressions,
 )
-from aggregator.rolling.tiers import HOUR_MS, TIERS, bucket_of
+from aggregator.rolling.tiers import EVERY_EPOCH, HOUR_MS, TIERS, TOGETHER, bucket_of
 from aggregator.rolling.visitors import (
     Span,
     Spans,
@@ -61,8 +61,15 @@ CLICKS_OF = f"""
      WHERE hit.epoch = asked.value ->> 0 AND hit.visitor = unhex(asked.value ->> 1)
        AND hit.batch <= ? AND {CLICK}
 """
-VALUES = ", ".join(f"coalesce({expression(name)}, 0)" for name in DIMENSIONS)
-CLICKS_OF_ALL = CLICKS_OF.format(values=VALUES)
+SEEN_AHEAD = f"SELECT {SEEN}, {{values}} FROM {FROM_HIT} WHERE hit.batch > ? LIMIT ?"
+
+
+def values_of(dimensions: Iterable[int]) -> str:
+    """Return the SQL of the values of *dimensions*, as columns."""
+    return ", ".join(f"coalesce({expression(DIMENSIONS[number])}, 0)" for number in dimensions)
+
+
+VALUES = values_of(ALL)
 SEEN_AT = f"""
     SELECT {SEEN}, {VALUES}
       FROM json_each(?) AS asked CROSS JOIN {FROM_HIT}
@@ -157,25 +164,61 @@ def _count(db: Connection, seen: Seen, upto: int) -> None:
     cells: Cells = {}
     count(cells, seen, ALL)
     clicks = seen.of_visitors()
+    found = _count_visitors(db, cells, clicks, upto, ALL)
+    _add_cells(db, cells)
+    _note_spans(db, clicks)
+    for who in found.regular:
+        _put_regular(db, who, found.after[who])
+    for who in found.become:
+        _put_regular(db, who, found.known.get(who, {}) | found.after[who])
+
+
+class Ahead(NamedTuple):
+    """Hits that are not rolled up yet, as cells to be added to the rollups'."""
+
+    cells: Cells
+    clicks: Seen  # of visitors
+    hits: int
+
+
+def count_ahead(db: Connection, dimensions: Sequence[int], hits_max: int) -> Ahead | None:
+    """Count by *dimensions* what is behind the rollups, or return None if it is too much."""
+    upto, sql = place(db), SEEN_AHEAD.format(values=values_of(dimensions))
+    rows = db.execute(sql, (upto, hits_max + 1)).fetchall()
+    if len(rows) > hits_max:
+        return None
+    cells: Cells = {}
+    seen = seen_from(rows, len(dimensions))
+    count(cells, seen, dimensions)
+    clicks = seen.of_visitors()
+    _count_visitors(db, cells, clicks, upto, dimensions)
+    return Ahead(cells, clicks, len(rows))
+
+
+class _Visitors(NamedTuple):
+    regular: set[Who]
+    become: set[Who]  # regular, by these clicks
+    known: dict[Who, Spans]  # of those and of other special ones, as far as they matter here
+    after: dict[Who, Spans]
+
+
+def _count_visitors(
+    db: Connection, cells: Cells, clicks: Seen, upto: int, dimensions: Sequence[int]
+) -> _Visitors:
+    """Add the visitors of *clicks* to *cells*; what they clicked up to *upto* is counted."""
     regular = {*db.execute(ARE_REGULAR, (names_of(clicks.who()),))}
-    before = _clicks_before(db, {*clicks.who()} - regular, upto)
+    before = _clicks_before(db, {*clicks.who()} - regular, upto, dimensions)
     times = Counter(before.who()) + Counter(clicks.who())
     become = {who for who, count in times.items() if count > REGULAR_CLICKS} - regular
     slow = regular | become | mixed(before, clicks)
     crowd, few = _apart(clicks, slow)
     crowd_before, few_before = _apart(before, slow)
-    count_crowd(cells, crowd, crowd_before, ALL)
-    known = spans_of(few_before, ALL)
-    touched = keys_of(spans_of(few, ALL), regular)
+    count_crowd(cells, crowd, crowd_before, dimensions)
+    known = spans_of(few_before, dimensions)
+    touched = keys_of(spans_of(few, dimensions), regular)
     for who, key, span in map(_span, db.execute(SPANS_OF, (touched,))):
         known.setdefault(who, {})[key] = span
-    after = count_spans(cells, few, known, ALL)
-    _add_cells(db, cells)
-    _note_spans(db, clicks)
-    for who in regular:
-        _put_regular(db, who, after[who])
-    for who in become:
-        _put_regular(db, who, known.get(who, {}) | after[who])
+    return _Visitors(regular, become, known, count_spans(cells, few, known, dimensions))
 
 
 def _apart(seen: Seen, slow: Container[Who]) -> tuple[Seen, Seen]:
@@ -196,13 +239,13 @@ def changing(db: Connection, hits: Iterable[Place], who: Iterable[Who] = ()) -> 
         return
     was = _seen_at(db, listed, upto)
     visitors = {*who, *was.of_visitors().who()}
-    before = spans_of(_clicks_before(db, visitors, upto), ALL)
+    before = spans_of(_clicks_before(db, visitors, upto, ALL), ALL)
     yield
     has = _seen_at(db, listed, upto)
     cells: Cells = {}
     count(cells, was, ALL, -1)
     count(cells, has, ALL)
-    after = spans_of(_clicks_before(db, visitors, upto), ALL)
+    after = spans_of(_clicks_before(db, visitors, upto, ALL), ALL)
     move(cells, before, after)
     _add_cells(db, cells)
     _note_spans(db, has.of_visitors())
@@ -227,8 +270,11 @@ def _seen_at(db: Connection, listed: str, upto: int) -> Seen:
     return seen_from(db.execute(SEEN_AT, (listed, upto)), len(ALL))
 
 
-def _clicks_before(db: Connection, who: Iterable[Who], upto: int) -> Seen:
-    return seen_from(db.execute(CLICKS_OF_ALL, (names_of(who), upto)), len(ALL))
+def _clicks_before(
+    db: Connection, who: Iterable[Who], upto: int, dimensions: Sequence[int]
+) -> Seen:
+    sql = CLICKS_OF.format(values=values_of(dimensions))
+    return seen_from(db.execute(sql, (names_of(who), upto)), len(dimensions))
 
 
 def _span(row: Sequence[Any]) -> tuple[Who, tuple[int, int], Span]:
@@ -241,7 +287,8 @@ def _add_cells(db: Connection, cells: Cells) -> None:
     rows: dict[tuple[int, ...], list[int]] = {}
     for (dimension, value, epoch, hour_ms), cell in cells.items():
         for tier in range(len(TIERS)):
-            key = (dimension, tier, bucket_of(tier, hour_ms), value, epoch)
+            of = EVERY_EPOCH if tier == TOGETHER else epoch
+            key = (dimension, tier, bucket_of(tier, hour_ms), value, of)
             found = rows.get(key)
             rows[key] = list(map(add, found, cell)) if found else cell
     changed = {key: row for key, row in rows.items() if any(row)}

@@ -1,6 +1,8 @@
 """Tiers: the same counts by the hour, by the day and by eight days.
 
-A long range is added up from few large buckets and some small ones at its ends.
+A long range is added up from few large buckets and some small ones at its ends.  The
+largest count all epochs together, for a value that comes every day would else have eight
+rows in each; they are for ranges in which each epoch of theirs begins.
 
 Rules of this file:
 - Pure.
@@ -11,6 +13,8 @@ from typing import NamedTuple
 
 HOUR_MS = 3_600_000
 TIERS = (HOUR_MS, 24 * HOUR_MS, 8 * 24 * HOUR_MS)  # a number is for good: its place here
+TOGETHER = 2  # the tier that does not tell epochs apart
+EVERY_EPOCH = -1  # stands there for the epoch
 
 
 class Stretch(NamedTuple):

@@ -1,5 +1,6 @@
 """All commands in one group.  A new command is imported and listed here, and nowhere else."""
 
+from milepost.cli.completion import completion
 from milepost.cli.config import config
 from milepost.cli.dev import dev
 from milepost.cli.export import export as export_hits
@@ -16,6 +17,7 @@ from milepost.cli.reconcile import reconcile
 from milepost.cli.serve import serve
 from milepost.cli.set_aside import set_aside
 from milepost.cli.sources import sources
+from milepost.cli.stats import stats
 from milepost.cli.tokens import tokens
 
 COMMANDS = (
@@ -24,7 +26,8 @@ COMMANDS = (
 )
 for command in COMMANDS:
     cli.add_command(command)
-cli.add_command(tokens)
+for command in (stats, tokens, completion):
+    cli.add_command(command)
 for command in (import_links, export, status):
     links.add_command(command)
 

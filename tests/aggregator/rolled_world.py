@@ -2,10 +2,11 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aggregator.rolling.fields import DIMENSIONS
+from aggregator.rolling.store import changing
 from aggregator.rolling.tiers import HOUR_MS
 from milepost.database import open_database
 from milepost.sqlite import Connection
@@ -56,10 +57,14 @@ def dimension_of(row: Row, name: str) -> str | int | None:
 
 
 class Small:
-    """The database, and every row in it."""
+    """The database, and every row in it.
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    An epoch has six hours, of *hours* hours each.
+    """
+
+    def __init__(self, folder: Path, seed: int, hours: int = 1) -> None:
         self.random = random.Random(seed)
+        self._hour_ms = hours * HOUR_MS
         self.db: Connection = open_database(folder / "combined.db", "combined")
         self.db.execute("BEGIN")  # and never ended: nobody else looks
         self.rows: list[Row] = []
@@ -117,7 +122,7 @@ class Small:
         return Row(
             batch=self.batches,
             idx=idx,
-            time_ms=START_MS + hour * HOUR_MS + self.random.randrange(HOUR_MS),
+            time_ms=START_MS + hour * self._hour_ms + self.random.randrange(self._hour_ms),
             epoch=epoch,
             visitor=pick([None, *(bytes([epoch, n]) * 8 for n in range(4))]),
             method=pick(["GET", "GET", "GET", "HEAD"]),
@@ -135,6 +140,24 @@ class Small:
             (row.batch, row.idx, row.time_ms, row.epoch, row.status, row.visitor, *ids),
         )
         self.rows.append(row)
+
+    def change(self) -> None:
+        """Remove some hits, or give them a visitor."""
+        chosen = self.random.sample(self.rows, k=min(4, len(self.rows)))
+        places = [(row.batch, row.idx) for row in chosen]
+        self.rows = [row for row in self.rows if row not in chosen]
+        if self.random.random() < 0.5:
+            with changing(self.db, places):
+                self.db.executemany("DELETE FROM hit WHERE batch = ? AND idx = ?", places)
+            return
+        late = [row for row in chosen if row.visitor is None]
+        hashed = [replace(row, visitor=bytes([row.epoch, 9]) * 8) for row in late]
+        with changing(self.db, places, ((row.epoch, row.visitor or b"") for row in hashed)):
+            self.db.executemany(
+                "UPDATE hit SET visitor = ? WHERE batch = ? AND idx = ?",
+                [(row.visitor, row.batch, row.idx) for row in hashed],
+            )
+        self.rows += [row for row in chosen if row not in late] + hashed
 
     def rolled(self) -> list[Row]:
         """Return the rows that are in a block."""

@@ -1,0 +1,1 @@
+"""Stats: how many hits, clicks and visitors, by what and when."""

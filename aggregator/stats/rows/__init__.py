@@ -1,0 +1,1 @@
+"""Counting out of the rows."""
