@@ -19,6 +19,7 @@ NOW = START_MS + 48 * 3_600_000
 PUT_BATCH = "INSERT INTO applied VALUES (?, ?, x'', 0, 0, x'', 0, 0, 0, '')"
 SET_MORE = "UPDATE hit SET session = ?, ulid = ?, asn = ?, opt_out = ? WHERE batch = ? AND idx = ?"
 SET_TIME = "UPDATE hit SET time_ms = ? WHERE batch = ? AND idx = ?"
+TICK_MS = 1_200_000  # many hits are of the same moment
 ENOUGH = 1_000_000
 
 Key = tuple[int, ...]
@@ -44,6 +45,10 @@ class Searched(Small):
             }
             self.more[self.batches, idx] = more
             self.db.execute(SET_MORE, (*more.values(), self.batches, idx))
+
+    def _random_row(self, idx: int) -> Row:
+        row = super()._random_row(idx)
+        return replace(row, time_ms=row.time_ms - row.time_ms % TICK_MS)
 
     def change(self) -> None:
         """Let something happen: hits come, go, or are rolled up."""

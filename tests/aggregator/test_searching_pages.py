@@ -118,7 +118,8 @@ def test_an_empty_page_leads_back(tmp_path: Path) -> None:
     first = world.page(told)
     rows = world.expected(told)
     last = [id_of(row) for row in rows[:3]]
-    world.db.execute("DELETE FROM hit WHERE time_ms < ?", (rows[2].time_ms,))
+    beyond = "DELETE FROM hit WHERE (time_ms, batch, idx) < (?, ?, ?)"
+    world.db.execute(beyond, key_in(told)(rows[2]))
     empty = world.page({**told, "cursor": [first["next"]]})
 
     assert (empty["hits"], empty["next"]) == ([], None)
