@@ -184,6 +184,8 @@ def _operation(call: Call) -> dict[str, Any]:
             "description": HTTPStatus(status).phrase,
             "content": {PROBLEM: {"schema": ref("Problem")}},
         }
+    if "400" in answers:  # a request that cannot be read at all reaches no call
+        answers["400"]["content"]["text/plain"] = {"schema": {"type": "string"}}
     told: dict[str, Any] = {
         "operationId": call.name,
         "summary": call.meaning,

@@ -4,12 +4,12 @@ Rules of this file:
 - Pure, and nothing but data.  The limits in the schemas are those that are enforced.
 """
 
-from aggregator.asking.filters import CHOICES
+from aggregator.asking.filters import BOTS, CHOICES
 from aggregator.asking.times import ZONE_CHARS_MAX
 from aggregator.schemas import INTEGER, TEXT, choice, limit, moment
 from aggregator.searching.api import FILTERS, TOO_BROAD
 from aggregator.stats.buckets import INTERVALS
-from aggregator.stats.question import BOTS, EXCLUDE, GROUPS, LIMIT_DEFAULT, LIMIT_MAX
+from aggregator.stats.question import EXCLUDE, GROUPS, LIMIT_DEFAULT, LIMIT_MAX
 from milepost.openapi import Answer, Call, Parameter, Schema, object_of, ref
 from milepost.tokens import HITS_READ
 

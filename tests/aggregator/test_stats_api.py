@@ -213,10 +213,10 @@ async def test_rows_that_are_gone_are_missed_by_nobody_unheard(
         ("end=999999999999999", "end: want a moment from 1970 to 9892"),
         ("start=yesterday", "start: want RFC 3339"),
         ("bots=maybe", "bots: want one of exclude, include, only"),
-        ("bots=only&bots=only", "bots: given twice"),
+        ("bots=only&bots=only", "bots: want at most 1"),
         ("uniques=no", "uniques: want one of true, false"),
         ("limit=0", "limit: want a whole number, 1 to 1000"),
-        ("order=time", "'order': unknown; accepted are start, end"),
+        ("order=time", "order: want one of kind"),
         ("visitor=zz", "visitor: want 32 hex digits"),
     ],
 )

@@ -26,7 +26,7 @@ TOKEN: dict[str, Any] = {
 async def test_a_token_is_made_and_printed_alone(run: Run, answers: Answers) -> None:
     """So that a script can take it; what is said besides goes to standard error."""
     answers.told["POST /v1/tokens"] = {"token": TOKEN, "secret": "milepost_secret"}
-    begun = time.time() * 1000
+    begun = int(time.time() * 1000)
 
     done = await run(
         *("tokens", "create", "reports", "--scope", "hits:read", "--scope", "hits:write"),
