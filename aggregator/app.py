@@ -7,6 +7,7 @@ from aggregator.asking.asker import Asker
 from aggregator.discovery.sources import Sources
 from aggregator.draining.handlers import add_draining
 from aggregator.limits.counting import LimitCounter
+from aggregator.op3.handlers import add_op3
 from aggregator.opening.keyring import Keyring
 from aggregator.opening.retry import Retrier
 from aggregator.query.handlers import add_sources
@@ -52,6 +53,7 @@ def build_app(
     add_sources(app, readers, store, sources, clock, sweeper=sweeper)
     if asker is not None:
         add_hits(app, asker, clock)
+        add_op3(app, asker, clock)
     add_draining(app, readers, keyring, sources, clock, sweeper=sweeper)
     add_abandoning(app, readers, store, sources, clock)
     add_reconciliation(app, reckoner, clock)

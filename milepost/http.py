@@ -95,13 +95,24 @@ async def json_body(request: web.Request) -> Any:
         raise RejectedError(msg) from error
 
 
-def guarded(scope: Scope, handler: Handler, *, or_scope: Scope | None = None) -> Handler:
+def shown_by_header(request: web.Request) -> str | None:
+    """Return what *request* shows of who sent it."""
+    return request.headers.get("Authorization")
+
+
+def guarded(
+    scope: Scope,
+    handler: Handler,
+    *,
+    or_scope: Scope | None = None,
+    authorization: Callable[[web.Request], str | None] = shown_by_header,
+) -> Handler:
     """Let only callers whose token has *scope*, or *or_scope*, reach *handler*."""
     scopes = (scope,) if or_scope is None else (scope, or_scope)
 
     async def checked(request: web.Request) -> web.StreamResponse:
         try:
-            principal = request.app[TOKENS].authenticate(request.headers.get("Authorization"))
+            principal = request.app[TOKENS].authenticate(authorization(request))
             principal.require(*scopes)
         except (UnauthorizedError, ForbiddenError) as error:
             request.app[REFUSALS].note(request, error)
