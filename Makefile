@@ -67,7 +67,7 @@ lock:  ## resolve pyproject.toml into both locks (ARGS=--upgrade)
 	$(PYTHON) -m venv --clear .lock-tools
 	.lock-tools/bin/python -m pip --quiet --disable-pip-version-check install uv==$(UV_VERSION)
 	$(COMPILE) pyproject.toml --group build -o requirements.lock
-	$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra parquet --group build --group dev -c requirements.lock -o requirements-dev.lock
 	rm -rf .lock-tools
 
 clean:  ## remove .venv and the tools' caches; never data

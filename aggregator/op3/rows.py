@@ -14,7 +14,7 @@ import orjson
 
 from aggregator.op3.asked import ASN, JSON_A, TSV, hashed
 from aggregator.op3.continents import continent_of
-from aggregator.searching.rows import TEXTS, rfc3339_of
+from aggregator.searching.rows import TEXTS, written_moment
 
 COLUMNS = (
     *("time", "uuid", "hashedIpAddress", "method", "url", "userAgent", "referer", "range"),
@@ -51,7 +51,7 @@ def rows_of(
             continue
         text = {name: texts.get(told[name]) for name in TEXTS.intersection(STORED)}
         yield (
-            rfc3339_of(time_ms),
+            written_moment(time_ms),
             uuid_of(told["batch"], idx),
             None if told["visitor"] is None else hashed(told["visitor"], told["epoch"]),
             text["method"],

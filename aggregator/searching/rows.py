@@ -5,8 +5,6 @@ Rules of this file:
 - Column by column: an export tells millions of rows.
 """
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -19,22 +17,27 @@ from aggregator.hits.store import COLUMNS, INTERNED
 from aggregator.query.params import rfc3339
 from aggregator.rolling.fields import DERIVED
 from aggregator.searching.question import Told, one
+from milepost.batch import HOUR_MS
 from milepost.errors import RejectedError
 
 STORED = tuple(name for name in COLUMNS if name not in {"batch", "idx", "time_ms"})
 FIELDS = ("id", "time", *STORED, *DERIVED)
 TEXTS = frozenset({*INTERNED, *DERIVED})
 
-JSON, JSONL, CSV, TSV = "json", "jsonl", "csv", "tsv"
+JSON, JSONL, CSV, TSV, PARQUET = "json", "jsonl", "csv", "tsv", "parquet"
 MEDIA = {
     JSON: "application/json",
     JSONL: "application/x-ndjson",
     CSV: "text/csv",
     TSV: "text/tab-separated-values",
+    PARQUET: "application/vnd.apache.parquet",
 }
+TEXTUAL = frozenset({JSONL, CSV, TSV})
 # A spreadsheet would take what begins so for a formula, which a visitor could have sent.
 # An apostrophe goes in front; also before those that are there already, so that it can go again.
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+
+QUOTED = re.compile(r"[,\"\t\r\n]")
 
 Row = Sequence[Any]
 Columns = list[list[Any]]  # of each field its values
@@ -67,14 +70,31 @@ def text_ids(names: Sequence[str], rows: Sequence[Row]) -> set[int]:
     return found - {None}
 
 
-def columns_of(names: Sequence[str], rows: Sequence[Row], texts: Mapping[int, str]) -> Columns:
-    """Return the values of each field of *names*."""
+@lru_cache(maxsize=4_096)
+def _hour(hour: int) -> str:
+    return rfc3339(hour * HOUR_MS).removesuffix("00:00.000Z")
+
+
+def written_moment(moment_ms: int) -> str:
+    """Write a moment with its milliseconds; many are of the same hour."""
+    hour, ms = divmod(moment_ms, HOUR_MS)
+    minute, ms = divmod(ms, 60_000)
+    return f"{_hour(hour)}{minute:02d}:{ms // 1000:02d}.{ms % 1000:03d}Z"
+
+
+def columns_of(
+    names: Sequence[str],
+    rows: Sequence[Row],
+    texts: Mapping[int, str],
+    moment: Callable[[int], Any] = written_moment,
+) -> Columns:
+    """Return the values of each field of *names*; *moment* says how a time is told."""
     if not rows:
         return [[] for _ in names]
     times, _, places, *values = zip(*rows, strict=True)
     stored = iter(values)
     return [
-        list(map(rfc3339_of, times)) if name == "time" else _told(name, next(stored), places, texts)
+        list(map(moment, times)) if name == "time" else _told(name, next(stored), places, texts)
         for name in names
     ]
 
@@ -91,17 +111,6 @@ def _told(
     return list(map(_TRUTHS.get, values)) if name == "opt_out" else list(values)
 
 
-@lru_cache(maxsize=4_096)
-def _second(second: int) -> str:
-    return rfc3339(second * 1000)[:-4]
-
-
-def rfc3339_of(moment_ms: int) -> str:
-    """Write a moment with its milliseconds; many are of the same second."""
-    second, ms = divmod(moment_ms, 1000)
-    return f"{_second(second)}{ms:03d}Z"
-
-
 def objects(names: Sequence[str], columns: Columns) -> list[dict[str, Any]]:
     """Return each row as an object, without what there is not."""
     return [
@@ -116,27 +125,42 @@ def header(form: str, names: Sequence[str]) -> bytes:
 
 
 def written(form: str, names: Sequence[str], columns: Columns) -> bytes:
-    """Return the rows in *columns* as lines of *form*."""
+    """Return the rows in *columns* as lines of *form*.
+
+    Many rows say the same in a field: each value is written once and then put in.
+    """
     if form == JSONL:
-        dump: Callable[[Any], bytes] = _line
-        return b"".join(map(dump, objects(names, columns)))
-    out = io.StringIO(newline="")
-    write = csv.writer(out, delimiter="\t" if form == TSV else ",", lineterminator="\n")
-    write.writerows(zip(*map(_cells, columns), strict=True))
-    return out.getvalue().encode()
+        found = (_members(name, values) for name, values in zip(names, columns, strict=True))
+        members = [each for each in found if each] or [[""] * len(columns[0])]
+        lines = [f"{{{','.join(filter(None, row))}}}\n" for row in zip(*members, strict=True)]
+        return "".join(lines).encode()
+    mark = "\t" if form == TSV else ","
+    cells = [_cells(values, alone=len(names) == 1) for values in columns]
+    return "".join([f"{mark.join(row)}\n" for row in zip(*cells, strict=True)]).encode()
 
 
-def _line(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+def _members(name: str, values: Sequence[Any]) -> list[str]:
+    """Return the member *name* of each row, empty where there is none; or nothing at all."""
+    if name in {"id", "time"}:  # each another one, and plain
+        return [f'"{name}":"{value}"' for value in values]
+    known = {
+        value: "" if value is None else f'"{name}":{orjson.dumps(value).decode()}'
+        for value in set(values)
+    }
+    return [known[value] for value in values] if any(known.values()) else []
 
 
-def _cells(values: Iterable[Any]) -> list[Any]:
-    known: dict[Any, Any] = {}
-    for value in set(values):
-        if isinstance(value, bool):
-            known[value] = "true" if value else "false"
-        elif isinstance(value, str) and FORMULA.match(value):
-            known[value] = f"'{value}"
-        else:
-            known[value] = value
+def _cells(values: Sequence[Any], *, alone: bool) -> list[str]:
+    known = {value: _cell(value) for value in set(values)}
+    if alone:  # a row of nothing would be no row
+        known = {value: cell or '""' for value, cell in known.items()}
     return [known[value] for value in values]
+
+
+def _cell(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "" if value is None else str(value).lower()
+    text = str(value)
+    if FORMULA.match(text):
+        text = f"'{text}"
+    return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text

@@ -56,7 +56,8 @@ EPOCHS = """
 BY_OWN = FROM_HIT.replace("hit", "hit INDEXED BY hit_by_{field}", 1)
 SEEK = f"""
     SELECT {PLACE} FROM {BY_OWN}
-     WHERE {{sought}} AND hit.time_ms BETWEEN ? AND ? AND {{beyond}} AND {{condition}}
+     WHERE {{sought}} AND hit.time_ms BETWEEN ? AND ? AND hit.batch <= ?
+       AND {{beyond}} AND {{condition}}
      ORDER BY {{order}} LIMIT ?
 """
 LISTED = "SELECT block FROM posting WHERE span = ? AND field = ? AND value IN ({marks}) LIMIT ?"
@@ -123,6 +124,7 @@ def search(db: Connection, want: Want, narrowing: Narrowing, budget: Budget) -> 
         found = _page(want, _seek(db, want, condition))
     elif want.by_arrival or condition.terms:
         found = _walk(db, want, condition, budget, PLACE)
+        found = replace(found, rows=found.rows[: want.limit])
     else:
         found = _by_time(db, want, condition, budget)
     if found.more and not found.rows:
@@ -133,7 +135,7 @@ def search(db: Connection, want: Want, narrowing: Narrowing, budget: Budget) -> 
 def collect(
     db: Connection, want: Want, narrowing: Narrowing, budget: Budget, names: Iterable[str]
 ) -> Found:
-    """Return whole rows in the order of arrival: as many as are wanted, or as are found."""
+    """Return whole rows in the order of arrival: at least as many as are wanted, if there are."""
     condition = resolve(db, want.selection.filters, narrowing)
     if not condition.possible:
         return Found([], more=False)
@@ -175,13 +177,13 @@ def _walk(db: Connection, want: Want, condition: Condition, budget: Budget, colu
         if len(rows) > want.limit and _behind(rows[want.limit], stretch, want):
             break
         if not budget.allows(BLOCK_HITS):
-            settled = [row for row in rows[: want.limit] if _behind(row, stretch, want)]
+            settled = [row for row in rows if _behind(row, stretch, want)]
             return Found(settled, more=True, reached=Place(0, stretch.first_batch, -1))
         last = min(stretch.last_batch, want.upto)
         rows += db.execute(sql, (stretch.first_batch, last, *bounds))
         if not want.by_arrival:
             rows = sorted(rows, key=_place, reverse=want.descending)[: want.limit + 1]
-    return _page(want, rows)
+    return Found(rows, more=len(rows) > want.limit)
 
 
 def _page(want: Want, rows: list[tuple[Any, ...]]) -> Found:
@@ -380,7 +382,7 @@ def _seek(db: Connection, want: Want, condition: Condition) -> list[tuple[Any, .
     sql = SEEK.format(
         field=seek.field, sought=sought, beyond=beyond, condition=condition.sql, order=_order(want)
     )
-    bounds = (*_moments(want), *after, *condition.values, want.limit + 1)
+    bounds = (*_moments(want), want.upto, *after, *condition.values, want.limit + 1)
     rows = [row for key in keys for row in db.execute(sql, (*key, *bounds))]
     first = 1 if want.by_arrival else 0
     return sorted(rows, key=lambda row: row[first:3], reverse=want.descending)

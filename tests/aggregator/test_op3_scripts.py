@@ -11,7 +11,7 @@ import pytest
 
 from aggregator.op3.rows import uuid_of
 from aggregator.rolling.store import roll_block
-from aggregator.searching.rows import rfc3339_of
+from aggregator.searching.rows import written_moment
 from milepost.record import Record
 from tests.aggregator.combined_world import START, World, a_record
 from tests.aggregator.test_aggregator_query import Connect, connect, pull
@@ -78,7 +78,7 @@ async def test_a_month_comes_once(served: tuple[str, list[tuple[Record, str]]]) 
     lines = (await run("month_as_tsv.py", base, "reader", *MONTH)).splitlines()
 
     expected = sorted(
-        (rfc3339_of(record.time), uuid, f"https://a.example{record.path}")
+        (written_moment(record.time), uuid, f"https://a.example{record.path}")
         for record, uuid in placed
     )
     assert [tuple(line.split("\t")) for line in lines] == expected
