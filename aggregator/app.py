@@ -7,6 +7,7 @@ from aggregator.asking.asker import Asker
 from aggregator.discovery.sources import Sources
 from aggregator.draining.handlers import add_draining
 from aggregator.limits.counting import LimitCounter
+from aggregator.live.stream import add_live
 from aggregator.op3.handlers import add_op3
 from aggregator.opening.keyring import Keyring
 from aggregator.opening.retry import Retrier
@@ -54,6 +55,7 @@ def build_app(
     if asker is not None:
         add_hits(app, asker, clock)
         add_op3(app, asker, clock)
+        add_live(app, asker, lambda: store.commits, clock)
     add_draining(app, readers, keyring, sources, clock, sweeper=sweeper)
     add_abandoning(app, readers, store, sources, clock)
     add_reconciliation(app, reckoner, clock)

@@ -1,0 +1,224 @@
+"""`GET /v1/live`: hits as server-sent events, in the order in which they arrive.
+
+Nothing is queued for a subscriber: each has a mark, and is sent what is behind it.  One that
+does not read is cut, and goes on later from the id of the last event it has.  Before
+anything is sent, the token is looked at again.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
+
+import orjson
+from aiohttp import web
+
+from aggregator.asking.asker import Asker
+from aggregator.asking.budget import Budget
+from aggregator.asking.filters import EVERYTHING, NAMES, Narrowing, read_filters
+from aggregator.live.arrivals import Arrivals
+from aggregator.live.matching import Matcher
+from aggregator.live.pieces import (
+    Mark,
+    Piece,
+    newest_mark,
+    piece_after,
+    resumed_mark,
+    written_mark,
+)
+from aggregator.metrics import LIVE_CUT, LIVE_SUBSCRIBERS
+from aggregator.searching.handlers import told_of
+from aggregator.searching.question import Told, refuse_unknown
+from milepost.clock import Clock
+from milepost.errors import ForbiddenError, ServiceError, UnavailableError
+from milepost.http import TOKENS, guarded, principal_of, shown_by_header
+from milepost.logs import get_log
+from milepost.sqlite import Connection
+from milepost.sse import HEARTBEAT, Event, frame
+from milepost.tokens import HITS_READ
+
+log = get_log(__name__)
+
+SUBSCRIBERS_MAX = 100
+CATCHING_UP_MAX = 1  # at the same time: other questions have connections left
+HEARTBEAT_SECONDS = 10.0
+SEND_SECONDS_MAX = 30.0  # longest that one write may take to leave
+WRITE_BYTES = 256 << 10  # at once, or one event if it is larger
+HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+
+
+class Question:
+    """What one subscriber wants to be told, and who it is."""
+
+    def __init__(self, request: web.Request, told: Told, narrowing: Narrowing) -> None:
+        self.filters = read_filters(told)
+        self.narrowing = narrowing
+        self.matcher = Matcher(self.filters, narrowing)
+        self._request = request
+        self._who = principal_of(request)
+
+    def recheck(self) -> None:
+        """Refuse if the token is not what it was when the stream began."""
+        who = self._request.app[TOKENS].authenticate(shown_by_header(self._request))
+        who.require(HITS_READ)
+        if who != self._who:
+            msg = "the token has changed: begin again"
+            raise ForbiddenError(msg)
+
+
+class Live:
+    """Everybody who follows the hits."""
+
+    def __init__(
+        self,
+        asker: Asker,
+        commits: Callable[[], int],
+        clock: Clock,
+        narrowing: Callable[[web.Request], Narrowing],
+    ) -> None:
+        self._asker = asker
+        self._arrivals = Arrivals(asker, commits, clock)
+        self._narrowing = narrowing
+        self._catching_up = asyncio.Semaphore(CATCHING_UP_MAX)
+        self._subscribers = 0
+        self._closed = False
+
+    async def reading(self, _app: web.Application) -> AsyncIterator[None]:
+        """Read as long as the application runs."""
+        reader = asyncio.create_task(self._arrivals.run())
+        yield
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+
+    async def close(self, _app: web.Application) -> None:
+        """End every stream, and take no further one."""
+        self._closed = True
+        self._arrivals.announce()
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Answer one subscriber for as long as it listens."""
+        told = told_of(request.query)
+        refuse_unknown(told, NAMES)
+        question = Question(request, told, self._narrowing(request))
+        with self._counted():
+            at = await self._start(request.headers.get("Last-Event-ID", ""))
+            response = web.StreamResponse(headers=HEADERS)
+            await response.prepare(request)
+            try:
+                await self._follow(question, response, at)
+            except TimeoutError:
+                LIVE_CUT.inc()
+                log.info("subscriber.dropped", send_seconds_max=SEND_SECONDS_MAX)
+                if request.transport is not None:
+                    request.transport.abort()  # an orderly end would wait for it to read
+            except ConnectionError as error:
+                log.info("subscriber.lost", reason=type(error).__name__)
+        return response
+
+    async def _start(self, last: str) -> Piece:
+        if not last:
+            return await self._asker.ask(newest_mark)
+
+        def resumed(db: Connection, budget: Budget) -> Piece:
+            return replace(newest_mark(db, budget), end=resumed_mark(db, last))
+
+        return await self._asker.ask(resumed)
+
+    async def _follow(
+        self, question: "Question", response: web.StreamResponse, piece: Piece
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()  # the first heartbeat tells where the stream begins
+        while not self._closed:
+            content = [each.content for each in piece.arrivals if question.matcher.takes(each.hit)]
+            if content or loop.time() >= due:
+                content.append(_beat(piece))
+                due = loop.time() + HEARTBEAT_SECONDS
+            try:
+                question.recheck()
+                await _send(response, content)
+                news, mark = self._arrivals.news, piece.end
+                piece = await self._next(question, mark)
+                if piece.end == mark and not piece.more:
+                    await _heard(news, due - loop.time())
+            except ServiceError as error:
+                await _send(response, [_ended(error)])
+                return
+
+    async def _next(self, question: "Question", mark: Mark) -> Piece:
+        """Return what is behind *mark*: out of memory, or else out of the database."""
+        piece = self._arrivals.after(mark)
+        if piece is not None:
+            return piece
+        async with self._catching_up:
+            return await self._asker.ask(
+                lambda db, budget: piece_after(
+                    db, mark, budget, question.filters, question.narrowing
+                )
+            )
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        if self._closed or self._subscribers >= SUBSCRIBERS_MAX:
+            msg = "no further subscriber is taken now; ask again"
+            raise UnavailableError(msg)
+        self._subscribers += 1
+        self._arrivals.want(wanted=True)
+        LIVE_SUBSCRIBERS.inc()
+        try:
+            yield
+        finally:
+            self._subscribers -= 1
+            self._arrivals.want(wanted=self._subscribers > 0)
+            LIVE_SUBSCRIBERS.dec()
+
+
+def add_live(
+    app: web.Application,
+    asker: Asker,
+    commits: Callable[[], int],
+    clock: Clock,
+    *,
+    narrowing: Callable[[web.Request], Narrowing] = lambda _request: EVERYTHING,
+) -> None:
+    """Add the route; *commits* rises with what is made durable, *narrowing* tells what one sees."""
+    live = Live(asker, commits, clock, narrowing)
+    app.cleanup_ctx.append(live.reading)
+    app.on_shutdown.append(live.close)  # before the server waits for its open answers
+    app.router.add_get("/v1/live", guarded(HITS_READ, live.stream), allow_head=False)
+
+
+async def _heard(news: asyncio.Event, seconds: float) -> None:
+    """Wait for *news*, or until a heartbeat is due."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await news.wait()
+
+
+async def _send(response: web.StreamResponse, content: Sequence[bytes]) -> None:
+    """Write, and give up on a reader that does not read."""
+    waiting: list[bytes] = []
+    size = 0
+    for each in content:
+        waiting.append(each)
+        size += len(each)
+        if size >= WRITE_BYTES:
+            await _write(response, b"".join(waiting))
+            waiting, size = [], 0
+    if waiting:
+        await _write(response, b"".join(waiting))
+
+
+async def _write(response: web.StreamResponse, content: bytes) -> None:
+    async with asyncio.timeout(SEND_SECONDS_MAX):
+        await response.write(content)
+
+
+def _beat(piece: Piece) -> bytes:
+    """Return an event without data, which only moves the place to go on from."""
+    mark = written_mark(piece.generation, piece.end)
+    return b"%bid: %b\n\n" % (HEARTBEAT.removesuffix(b"\n"), mark.encode())
+
+
+def _ended(error: ServiceError) -> bytes:
+    return frame(Event("end", orjson.dumps({"code": error.code, "detail": str(error)})))
