@@ -6,7 +6,7 @@ Answers are bounded, and so is every wait.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Self
 
 import aiohttp
@@ -146,6 +146,21 @@ class Client:
         self, path: str, headers: Mapping[str, str], *, silence_seconds_max: float
     ) -> AsyncIterator[AsyncIterator[list[bytes]]]:
         """GET an endless answer; lend its lines, those together that arrived together."""
+        async with self._opened(path, headers, silence_seconds_max) as response:
+            yield _lines(response)
+
+    async def download(
+        self, path: str, *, silence_seconds_max: float
+    ) -> AsyncGenerator[bytes, None]:
+        """GET an answer of any length, piece by piece; one that breaks off is an error."""
+        async with self._opened(path, {}, silence_seconds_max) as response:
+            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                yield chunk
+
+    @contextlib.asynccontextmanager
+    async def _opened(
+        self, path: str, headers: Mapping[str, str], silence_seconds_max: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds_max
         )
@@ -158,7 +173,7 @@ class Client:
             ) as response:
                 if response.status >= BAD_REQUEST:
                     _refuse(response, await _read_bounded(response))
-                yield _lines(response)
+                yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             msg = f"{self.base_url}: {type(error).__name__}"
             raise UnavailableError(msg) from error

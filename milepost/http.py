@@ -49,7 +49,7 @@ REFUSALS_LOGGED = Rate(per_second=0.2, burst=20, what="lines")
 
 CORS_METHODS = "GET, HEAD, POST, PATCH, DELETE"
 CORS_HEADERS = "Authorization, Content-Type, If-Match, If-None-Match, X-Request-Id"
-CORS_SHOWN = "ETag, Retry-After, X-Request-Id"
+CORS_SHOWN = "ETag, Retry-After, X-Request-Id, Milepost-Next, Milepost-Previous, Milepost-Newer"
 CORS_SECONDS = 600  # how long a browser may remember what a preflight said
 
 

@@ -126,14 +126,14 @@ def _told(name: str, text: str) -> _Told:
 
 def _text(name: str, text: str) -> str:
     value = text.removeprefix("\\")
-    # A query can be made to hold half a character, which no stored text has.
-    if len(value) > TEXT_CHARS_MAX or not _is_text(value):
+    if len(value) > TEXT_CHARS_MAX or not is_text(value):
         msg = f"{name}: want a text of at most {TEXT_CHARS_MAX} characters"
         raise RejectedError(msg)
     return value
 
 
-def _is_text(value: str) -> bool:
+def is_text(value: str) -> bool:
+    """Tell whether *value* could be stored: a query can hold half a character."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from aggregator.asking.filters import INTEGER_MAX, TEXT_CHARS_MAX, is_text
 from aggregator.asking.times import read_moment
 from milepost.batch import HOUR_MS
 from milepost.errors import RejectedError
@@ -17,8 +18,6 @@ from milepost.errors import RejectedError
 LIMIT_DEFAULT, LIMIT_MAX = 100, 10_000
 SET_ASIDE_MAX = 1_000  # a record set aside can be 12 KB of text
 HOURS_DEFAULT, DAY_MS = 1_000, 86_400_000
-TEXT_CHARS_MAX = 2_048
-INTEGER_MAX = (1 << 63) - 1
 
 HOUR_NAMES = ("region", "start", "end", "limit")
 
@@ -76,19 +75,10 @@ def _each_once(given: Sequence[tuple[str, str]], accepted: tuple[str, ...]) -> d
 
 def _text(told: Mapping[str, str], name: str) -> str:
     value = told[name]
-    # A query can be made to hold half a character, which no stored text has.
-    if not 0 < len(value) <= TEXT_CHARS_MAX or not _is_text(value):
+    if not 0 < len(value) <= TEXT_CHARS_MAX or not is_text(value):
         msg = f"{name}: want a text of 1 to {TEXT_CHARS_MAX} characters"
         raise RejectedError(msg)
     return value
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _moment(told: Mapping[str, str], name: str, now: int) -> int | None:

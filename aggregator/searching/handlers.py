@@ -65,7 +65,7 @@ def add_hits(
             body=page.body,
             content_type=MEDIA[shape.form],
             charset="utf-8" if shape.form in TEXTUAL else None,
-            headers={"Cache-Control": "no-store", **_links(request, page)},
+            headers={"Cache-Control": "no-store", **_cursor_headers(page)},
         )
 
     async def export(request: web.Request) -> web.StreamResponse:
@@ -116,11 +116,10 @@ def told_of(query: MultiMapping[str]) -> Told:
     return {name: query.getall(name) for name in dict.fromkeys(query)}
 
 
-def _links(request: web.Request, page: Page) -> dict[str, str]:
-    """Return where the neighbouring pages are (RFC 8288), which lines of text do not tell."""
-    links = [
-        f'<{request.rel_url.update_query(cursor=cursor)}>; rel="{name}"'
-        for name, cursor in zip(("next", "prev", "newer"), page.cursors, strict=True)
+def _cursor_headers(page: Page) -> dict[str, str]:
+    """Return where the neighbouring pages are, which lines of text do not tell."""
+    return {
+        f"Milepost-{name.capitalize()}": cursor
+        for name, cursor in page.cursors._asdict().items()
         if cursor is not None
-    ]
-    return {"Link": ", ".join(links)} if links else {}
+    }

@@ -2,6 +2,7 @@
 
 from milepost.cli.config import config
 from milepost.cli.dev import dev
+from milepost.cli.export import export as export_hits
 from milepost.cli.grants import grants
 from milepost.cli.group import cli
 from milepost.cli.hits import hits
@@ -16,7 +17,11 @@ from milepost.cli.serve import serve
 from milepost.cli.set_aside import set_aside
 from milepost.cli.sources import sources
 
-for command in (dev, serve, hits, links, grants, log, keys, sources, reconcile, set_aside, config):
+COMMANDS = (
+    *(dev, serve, hits, export_hits, links, grants, log, keys, sources, reconcile, set_aside),
+    config,
+)
+for command in COMMANDS:
     cli.add_command(command)
 for command in (import_links, export, status):
     links.add_command(command)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import csv
-import os
+import io
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,13 +12,13 @@ from typing import Any, TextIO
 import click
 from rich.console import Console
 
+from milepost.cli.drafts import replaced
 from milepost.cli.group import Surroundings, example, fleet_option
 from milepost.cli.links_rows import COLUMNS, CSV, FORMATS, cells_of, columns_of, json_of
 from milepost.cli.places import Central, Place, find
 from milepost.client import Client
 
 PAGE = 1_000
-DRAFT = ".part"
 
 
 async def pages(client: Client) -> AsyncIterator[list[dict[str, Any]]]:
@@ -38,14 +38,8 @@ def whole(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    draft = path.with_name(path.name + DRAFT)
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as out:
-            yield out
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replaced(path) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as out:
+        yield out
 
 
 @click.command("export", epilog=example("milepost links export -o links.csv"))
