@@ -9,7 +9,14 @@ from bisect import bisect_right
 from collections.abc import Callable
 
 from aggregator.asking.asker import Asker
-from aggregator.live.pieces import PIECE_ROWS, Arrival, Mark, Piece, newest_mark, piece_after
+from aggregator.live.pieces import (
+    PIECE_ROWS,
+    Arrival,
+    Bookmark,
+    Piece,
+    newest_bookmark,
+    piece_after,
+)
 from milepost.clock import Clock
 from milepost.errors import ServiceError
 from milepost.logs import get_log
@@ -42,12 +49,12 @@ class Arrivals:
             self._forget()
 
     def _forget(self) -> None:
-        self._marks: list[Mark] = []
+        self._bookmarks: list[Bookmark] = []
         self._arrivals: list[Arrival] = []
         self._bytes = self._generation = self._looks = 0
         self._seen: int | None = None  # of the commits
-        self._begin: Mark | None = None  # nothing behind it was dropped
-        self.end: Mark | None = None  # and up to here all is there
+        self._begin: Bookmark | None = None  # nothing behind it was dropped
+        self.end: Bookmark | None = None  # and up to here all is there
 
     @property
     def news(self) -> asyncio.Event:
@@ -59,16 +66,16 @@ class Arrivals:
         self._news.set()
         self._news = asyncio.Event()
 
-    def after(self, mark: Mark) -> Piece | None:
-        """Return what arrived behind *mark*; None: only the database knows."""
-        if self._begin is None or self.end is None or mark < self._begin:
+    def after(self, bookmark: Bookmark) -> Piece | None:
+        """Return what arrived behind *bookmark*; None: only the database knows."""
+        if self._begin is None or self.end is None or bookmark < self._begin:
             return None
-        if mark > self.end:  # it was read in the database, and is ahead of the reader
-            return Piece(self._generation, [], mark, more=False)
-        first = bisect_right(self._marks, mark)
+        if bookmark > self.end:  # it was read in the database, and is ahead of the reader
+            return Piece(self._generation, [], bookmark, more=False)
+        first = bisect_right(self._bookmarks, bookmark)
         found = self._arrivals[first : first + PIECE_ROWS]
         more = first + len(found) < len(self._arrivals)
-        return Piece(self._generation, found, found[-1].mark if more else self.end, more)
+        return Piece(self._generation, found, found[-1].bookmark if more else self.end, more)
 
     async def run(self) -> None:
         """Read for ever, while it is wanted."""
@@ -95,7 +102,7 @@ class Arrivals:
     async def _read(self) -> bool:
         end = self.end
         if end is None:
-            piece = await self._asker.ask(newest_mark)
+            piece = await self._asker.ask(newest_bookmark)
         else:
             piece = await self._asker.ask(lambda db, budget: piece_after(db, end, budget))
         if not self._wanted.is_set() or self.end is not end:
@@ -103,7 +110,7 @@ class Arrivals:
         self._generation = piece.generation
         self._begin, self.end = self._begin or piece.end, piece.end
         self._arrivals += piece.arrivals
-        self._marks += [each.mark for each in piece.arrivals]
+        self._bookmarks += [each.bookmark for each in piece.arrivals]
         self._bytes += sum(len(each.content) for each in piece.arrivals)
         self._drop()
         if piece.arrivals or end is None:
@@ -118,6 +125,6 @@ class Arrivals:
             kept -= len(self._arrivals[dropped].content)
             dropped += 1
         if dropped:
-            self._begin = self._marks[dropped - 1]
-            del self._arrivals[:dropped], self._marks[:dropped]
+            self._begin = self._bookmarks[dropped - 1]
+            del self._arrivals[:dropped], self._bookmarks[:dropped]
         self._bytes = kept

@@ -1,6 +1,6 @@
 """Pieces of the order of arrival, out of the database, ready to be sent.
 
-A mark names a place in that order.  It holds for one generation of the database: one that
+A bookmark names a place in that order.  It holds for one generation of the database: one that
 was restored goes on differently.
 """
 
@@ -24,10 +24,10 @@ from milepost.sse import Event, frame
 PIECE_ROWS = 500
 BATCH_END = RECORDS_MAX  # an idx behind those of all hits of a batch
 STORED = stored_names(FIELDS)
-_MARK = re.compile(r"([0-9]{1,16})\.([0-9]{1,16})\.([0-9]{1,4})")
+_BOOKMARK = re.compile(r"([0-9]{1,16})\.([0-9]{1,16})\.([0-9]{1,4})")
 
 
-class Mark(NamedTuple):
+class Bookmark(NamedTuple):
     """A place in the order of arrival: behind the hit *idx* of *batch*."""
 
     batch: int
@@ -37,7 +37,7 @@ class Mark(NamedTuple):
 class Arrival(NamedTuple):
     """One hit, and how it is sent."""
 
-    mark: Mark
+    bookmark: Bookmark
     hit: dict[str, Any]
     content: bytes
 
@@ -48,24 +48,24 @@ class Piece:
 
     generation: int
     arrivals: list[Arrival]
-    end: Mark
+    end: Bookmark
     more: bool
 
 
-def written_mark(generation: int, mark: Mark) -> str:
-    """Return what a caller sends to go on from *mark*."""
-    return f"{generation}.{mark.batch}.{mark.idx}"
+def written_bookmark(generation: int, bookmark: Bookmark) -> str:
+    """Return what a caller sends to go on from *bookmark*."""
+    return f"{generation}.{bookmark.batch}.{bookmark.idx}"
 
 
-def newest_mark(db: Connection, _budget: Budget) -> Piece:
+def newest_bookmark(db: Connection, _budget: Budget) -> Piece:
     """Return nothing but where the order of arrival ends now."""
     state = applied(db)
-    return Piece(state.generation or 0, [], Mark(state.batch, BATCH_END), more=False)
+    return Piece(state.generation or 0, [], Bookmark(state.batch, BATCH_END), more=False)
 
 
-def resumed_mark(db: Connection, text: str) -> Mark:
-    """Return the mark that *text* names, or refuse what leads nowhere here."""
-    found = _MARK.fullmatch(text)
+def resumed_bookmark(db: Connection, text: str) -> Bookmark:
+    """Return the bookmark that *text* names, or refuse what leads nowhere here."""
+    found = _BOOKMARK.fullmatch(text)
     if found is None:
         msg = "Last-Event-ID: want the id of an event of this stream"
         raise RejectedError(msg)
@@ -77,42 +77,42 @@ def resumed_mark(db: Connection, text: str) -> Mark:
             "is between from /v1/hits"
         )
         raise ConflictError(msg)
-    return Mark(batch, min(idx, BATCH_END))
+    return Bookmark(batch, min(idx, BATCH_END))
 
 
 def piece_after(
     db: Connection,
-    mark: Mark,
+    bookmark: Bookmark,
     budget: Budget,
     filters: tuple[Filter, ...] = (),
     narrowing: Narrowing = EVERYTHING,
 ) -> Piece:
-    """Return the next hits behind *mark*."""
+    """Return the next hits behind *bookmark*."""
     state = applied(db)
     want = Want(
         selection=Selection(filters=filters),
         by_arrival=True,
         descending=False,
         limit=PIECE_ROWS,
-        after=Place(0, *mark),
+        after=Place(0, *bookmark),
         upto=state.batch,
     )
     found = collect(db, want, narrowing, budget, STORED)
-    end = Mark(state.batch, BATCH_END)
+    end = Bookmark(state.batch, BATCH_END)
     if found.reached is not None:
-        end = Mark(*found.reached[1:])
+        end = Bookmark(*found.reached[1:])
     elif found.more:
-        end = Mark(*found.rows[-1][1:3])
+        end = Bookmark(*found.rows[-1][1:3])
     generation = state.generation or 0
     texts = texts_of(db, text_ids(FIELDS, found.rows)) if found.rows else {}
     hits = objects(FIELDS, columns_of(FIELDS, found.rows, texts))
     arrivals = [
-        _arrival(generation, Mark(*row[1:3]), hit)
+        _arrival(generation, Bookmark(*row[1:3]), hit)
         for row, hit in zip(found.rows, hits, strict=True)
     ]
-    return Piece(generation, arrivals, max(end, mark), found.more)
+    return Piece(generation, arrivals, max(end, bookmark), found.more)
 
 
-def _arrival(generation: int, mark: Mark, hit: dict[str, Any]) -> Arrival:
-    event = Event("hit", orjson.dumps(hit), written_mark(generation, mark))
-    return Arrival(mark, hit, frame(event))
+def _arrival(generation: int, bookmark: Bookmark, hit: dict[str, Any]) -> Arrival:
+    event = Event("hit", orjson.dumps(hit), written_bookmark(generation, bookmark))
+    return Arrival(bookmark, hit, frame(event))

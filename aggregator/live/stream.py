@@ -1,6 +1,6 @@
 """`GET /v1/live`: hits as server-sent events, in the order in which they arrive.
 
-Nothing is queued for a subscriber: each has a mark, and is sent what is behind it.  One that
+Nothing is queued for a subscriber: each has a bookmark, and is sent what is behind it.  One that
 does not read is cut, and goes on later from the id of the last event it has.  Before
 anything is sent, the token is looked at again.
 """
@@ -19,12 +19,12 @@ from aggregator.asking.filters import EVERYTHING, NAMES, Narrowing, read_filters
 from aggregator.live.arrivals import Arrivals
 from aggregator.live.matching import Matcher
 from aggregator.live.pieces import (
-    Mark,
+    Bookmark,
     Piece,
-    newest_mark,
+    newest_bookmark,
     piece_after,
-    resumed_mark,
-    written_mark,
+    resumed_bookmark,
+    written_bookmark,
 )
 from aggregator.metrics import LIVE_CUT, LIVE_SUBSCRIBERS
 from aggregator.searching.handlers import told_of
@@ -117,10 +117,10 @@ class Live:
 
     async def _start(self, last: str) -> Piece:
         if not last:
-            return await self._asker.ask(newest_mark)
+            return await self._asker.ask(newest_bookmark)
 
         def resumed(db: Connection, budget: Budget) -> Piece:
-            return replace(newest_mark(db, budget), end=resumed_mark(db, last))
+            return replace(newest_bookmark(db, budget), end=resumed_bookmark(db, last))
 
         return await self._asker.ask(resumed)
 
@@ -137,23 +137,23 @@ class Live:
             try:
                 question.recheck()
                 await _send(response, content)
-                news, mark = self._arrivals.news, piece.end
-                piece = await self._next(question, mark)
-                if piece.end == mark and not piece.more:
+                news, bookmark = self._arrivals.news, piece.end
+                piece = await self._next(question, bookmark)
+                if piece.end == bookmark and not piece.more:
                     await _heard(news, due - loop.time())
             except ServiceError as error:
                 await _send(response, [_ended(error)])
                 return
 
-    async def _next(self, question: "Question", mark: Mark) -> Piece:
-        """Return what is behind *mark*: out of memory, or else out of the database."""
-        piece = self._arrivals.after(mark)
+    async def _next(self, question: "Question", bookmark: Bookmark) -> Piece:
+        """Return what is behind *bookmark*: out of memory, or else out of the database."""
+        piece = self._arrivals.after(bookmark)
         if piece is not None:
             return piece
         async with self._catching_up:
             return await self._asker.ask(
                 lambda db, budget: piece_after(
-                    db, mark, budget, question.filters, question.narrowing
+                    db, bookmark, budget, question.filters, question.narrowing
                 )
             )
 
@@ -216,8 +216,8 @@ async def _write(response: web.StreamResponse, content: bytes) -> None:
 
 def _beat(piece: Piece) -> bytes:
     """Return an event without data, which only moves the place to go on from."""
-    mark = written_mark(piece.generation, piece.end)
-    return b"%bid: %b\n\n" % (HEARTBEAT.removesuffix(b"\n"), mark.encode())
+    bookmark = written_bookmark(piece.generation, piece.end)
+    return b"%bid: %b\n\n" % (HEARTBEAT.removesuffix(b"\n"), bookmark.encode())
 
 
 def _ended(error: ServiceError) -> bytes:

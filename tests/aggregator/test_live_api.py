@@ -81,15 +81,15 @@ async def client(world: World, asker: Asker, aiohttp_client: Connect) -> Client:
 
 
 async def events(answer: ClientResponse) -> AsyncIterator[Event]:
-    """Give every event, also those that only move the mark, which have no name here."""
+    """Give every event, also those that only move the bookmark, which have no name here."""
     reader = EventReader()
     async for line in answer.content:
         raw = line.removesuffix(b"\n")
         if raw.startswith(b"id: "):
-            mark = raw.removeprefix(b"id: ").decode()
+            bookmark = raw.removeprefix(b"id: ").decode()
             following = (await answer.content.readline()).removesuffix(b"\n")
             if not following:
-                yield Event("", b"", mark)
+                yield Event("", b"", bookmark)
             reader.take(raw)
             raw = following
         if event := reader.take(raw):
@@ -100,7 +100,7 @@ async def events(answer: ClientResponse) -> AsyncIterator[Event]:
 async def follow(
     client: Client, query: str = "", last: str = ""
 ) -> AsyncIterator[tuple[str, AsyncIterator[Event]]]:
-    """Follow; return the mark at the beginning, and the events."""
+    """Follow; return the bookmark at the beginning, and the events."""
     headers = {**READ, **({"Last-Event-ID": last} if last else {})}
     async with client.get(f"/v1/live{query}", headers=headers) as answer:
         assert answer.status == 200, await answer.text()
@@ -158,7 +158,7 @@ async def test_whoever_comes_back_misses_nothing(client: Client, regions: Region
         assert seen == [*range(regions.told)]
 
 
-async def test_a_mark_moves_without_hits(
+async def test_a_bookmark_moves_without_hits(
     client: Client, regions: Regions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A heartbeat carries it, so that a rare filter need not search it all again."""

@@ -9,7 +9,7 @@ from aggregator.asking.budget import Budget
 from aggregator.asking.filters import Filter, Narrowing, read_filters
 from aggregator.fencing.store import take
 from aggregator.live.matching import Matcher
-from aggregator.live.pieces import BATCH_END, Mark, piece_after
+from aggregator.live.pieces import BATCH_END, Bookmark, piece_after
 from aggregator.rolling.store import roll_block
 from milepost.sqlite import Connection
 from milepost.vocabulary import Generation
@@ -41,15 +41,15 @@ def a_database(folder: Path, seed: int) -> Searched:
 
 def everything(
     db: Connection, filters: tuple[Filter, ...], narrowing: Narrowing
-) -> list[tuple[Mark, str]]:
-    """Return marks and ids of all that arrived and meets *filters*."""
-    mark, found = Mark(0, -1), []
+) -> list[tuple[Bookmark, str]]:
+    """Return bookmarks and ids of all that arrived and meets *filters*."""
+    bookmark, found = Bookmark(0, -1), []
     while True:
-        piece = piece_after(db, mark, a_budget(), filters, narrowing)
-        found += [(each.mark, each.hit["id"]) for each in piece.arrivals]
-        mark = piece.end
+        piece = piece_after(db, bookmark, a_budget(), filters, narrowing)
+        found += [(each.bookmark, each.hit["id"]) for each in piece.arrivals]
+        bookmark = piece.end
         if not piece.more:
-            assert mark.idx == BATCH_END
+            assert bookmark.idx == BATCH_END
             return found
 
 
@@ -57,7 +57,7 @@ def everything(
 def test_memory_and_database_agree(tmp_path: Path, seed: int) -> None:
     """Over every field, alternatives, beginnings, exceptions, and restrictions of a token."""
     world = a_database(tmp_path, seed)
-    arrivals = piece_after(world.db, Mark(0, -1), a_budget())
+    arrivals = piece_after(world.db, Bookmark(0, -1), a_budget())
     for _ in range(150):
         filters = read_filters(dict(islice(choices(world), world.random.choice([1, 1, 2, 3]))))
         narrowing = world.random.choice(NARROWINGS)
