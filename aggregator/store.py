@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from aggregator.abandoning import store as abandoned
+from aggregator.describing.store import Described
 from aggregator.hits.interning import TextCache
 from aggregator.hits.store import HitWriter
 from aggregator.opening import store as sealed
@@ -31,7 +32,7 @@ from milepost.vocabulary import (
 )
 from milepost.wire import STREAMS_MAX, PullAnswer
 
-TEXTS_REMEMBERED_MAX = 50_000
+TEXTS_REMEMBERED_MAX, DESCRIBED_REMEMBERED_MAX = 50_000, 20_000
 
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class Store:
         self._writer = writer
         self._readers = readers
         self._texts = TextCache(TEXTS_REMEMBERED_MAX)
+        self._described = Described(DESCRIBED_REMEMBERED_MAX)
         self._one_at_a_time = asyncio.Lock()
         self.commits = 0  # rises when something was made durable
 
@@ -188,12 +190,12 @@ class Store:
 
     async def _transact(self, work: Callable[[Connection, HitWriter], T]) -> T:
         # One at a time, so that what a transaction learned is remembered before the next begins.
-        def run(db: Connection) -> tuple[T, dict[str, int]]:
-            hits = HitWriter(db, self._texts)
-            return work(db, hits), hits.learned
+        def run(db: Connection) -> tuple[T, HitWriter]:
+            hits = HitWriter(db, self._texts, self._described)
+            return work(db, hits), hits
 
         async with self._one_at_a_time:
-            result, learned = await self._writer.transact(run)
-            self._texts.remember(learned)
+            result, hits = await self._writer.transact(run)
+            hits.keep()
             self.commits += 1
         return result

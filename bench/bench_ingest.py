@@ -26,6 +26,7 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from aggregator.describing.store import Described
 from aggregator.hits.interning import TextCache
 from aggregator.hits.store import HitWriter
 from bench.bench_redirect import cpu_seconds
@@ -157,11 +158,11 @@ def fill(path: Path, rows: int) -> None:
     connection.execute("PRAGMA wal_autocheckpoint=20000")
     connection.execute("PRAGMA cache_size=-1000000")
     chance = Random(0)
-    crowd, texts = Crowd(chance), TextCache(50_000)
+    crowd, texts, described = Crowd(chance), TextCache(50_000), Described(20_000)
     start, done, batch = now_ms() - 30 * DAY_MS, 0, 0
     while done < rows:
         connection.execute("BEGIN")
-        writer = HitWriter(connection, texts)
+        writer = HitWriter(connection, texts, described)
         while writer.written < min(20_000, rows - done):
             batch += 1
             moment = Millis(start + 29 * DAY_MS * (done + writer.written) // rows)
@@ -170,7 +171,7 @@ def fill(path: Path, rows: int) -> None:
             number = connection.execute(PUT_APPLIED, row).lastrowid or 0
             writer.write(number, Epoch(1), found)
         connection.execute("COMMIT")
-        texts.remember(writer.learned)
+        writer.keep()
         done += writer.written
         show(f"making a database: {done:,} of {rows:,} hits")
     connection.close()

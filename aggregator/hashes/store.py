@@ -12,6 +12,7 @@ import orjson
 
 from aggregator.hashes.judging import GivenUp, Settled
 from aggregator.opening.store import header_of
+from aggregator.rolling.store import changing
 from milepost.database import Readers, Writer
 from milepost.hashing import Item
 from milepost.sqlite import Connection
@@ -32,7 +33,7 @@ BOXES = """
 """
 COUNT_BOXES = "SELECT count(*) FROM address_box"
 TAKE_BOX = "DELETE FROM address_box WHERE batch = ?"
-NUMBER = "SELECT id FROM applied WHERE batch = ?"
+NUMBER = "SELECT id, epoch FROM applied WHERE batch = ?"
 # The place in the batch, which raw records take up as well; they are no hits, and match none.
 PUT_HASH = """
     UPDATE hit SET visitor = ?
@@ -89,13 +90,15 @@ class HashStore:
 def _settle(db: Connection, settled: Settled, done: Counter[str]) -> None:
     if db.execute(TAKE_BOX, (settled.batch,)).rowcount == 0:
         return  # it was settled before, by a commit that seemed to fail
-    (number,) = db.execute(NUMBER, (settled.batch,)).fetchone()
+    number, epoch = db.execute(NUMBER, (settled.batch,)).fetchone()
     reason = ABSENT
     if isinstance(settled, GivenUp):
         reason = settled.fault
-    else:
+    elif settled.hashes:
+        hits = [(number, index) for index in settled.hashes]
         rows: Iterable[Any] = ((each, number, index) for index, each in settled.hashes.items())
-        done[HASHED] += db.executemany(PUT_HASH, rows).rowcount if settled.hashes else 0
+        with changing(db, hits, ((epoch, each) for each in settled.hashes.values())):
+            done[HASHED] += db.executemany(PUT_HASH, rows).rowcount
     (without,) = db.execute(WITHOUT_HASH, (number,)).fetchone()
     if without:
         done[reason] += without

@@ -5,6 +5,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any
 
+from aggregator.describing.store import Described, Describer
 from aggregator.hits.interning import TextCache
 from milepost.record import Body, Record
 from milepost.sqlite import Connection
@@ -30,10 +31,11 @@ class HitWriter:
     What it learned about strings is worth keeping only once that is committed.
     """
 
-    def __init__(self, connection: Connection, cache: TextCache) -> None:
+    def __init__(self, connection: Connection, cache: TextCache, described: Described) -> None:
         self._connection = connection
         self._cache = cache
-        self.learned: dict[str, int] = {}
+        self._learned: dict[str, int] = {}
+        self._describer = Describer(connection, described, self._id)
         self.written = 0
 
     def write(self, batch: int, epoch: Epoch, body: Body) -> None:
@@ -43,16 +45,24 @@ class HitWriter:
         self._connection.executemany(
             PUT_HIT, (_row(batch, index, epoch, each, ids) for index, each in body.placed())
         )
+        self._describer.describe(
+            (each.agent for each in body.records), (each.referer for each in body.records)
+        )
         self.written += len(body.records)
+
+    def keep(self) -> None:
+        """Remember what was learned, once it is committed."""
+        self._cache.remember(self._learned)
+        self._describer.keep()
 
     def _ids(self, values: Iterable[str | None]) -> dict[str | None, int | None]:
         return {value: None if value is None else self._id(value) for value in values}
 
     def _id(self, value: str) -> int:
-        found = self.learned.get(value) or self._cache.get(value)
+        found = self._learned.get(value) or self._cache.get(value)
         if found is None:
             found = self._look_up(value)
-            self.learned[value] = found
+            self._learned[value] = found
         return found
 
     def _look_up(self, value: str) -> int:

@@ -1,0 +1,1 @@
+"""Describing: what user agents and referers are taken for, kept once for each distinct one."""
