@@ -5,6 +5,7 @@ from aiohttp import web
 from aggregator.abandoning.handlers import add_abandoning
 from aggregator.asking.asker import Asker
 from aggregator.discovery.sources import Sources
+from aggregator.downloads.handlers import add_downloads
 from aggregator.draining.handlers import add_draining
 from aggregator.limits.counting import LimitCounter
 from aggregator.live.stream import add_live
@@ -55,6 +56,7 @@ def build_app(
     if asker is not None:
         add_hits(app, asker, clock)
         add_op3(app, asker, clock)
+        add_downloads(app, asker, clock)
         add_live(app, asker, lambda: store.commits, clock)
     add_draining(app, readers, keyring, sources, clock, sweeper=sweeper)
     add_abandoning(app, readers, store, sources, clock)

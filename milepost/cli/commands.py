@@ -2,6 +2,7 @@
 
 from milepost.cli.config import config
 from milepost.cli.dev import dev
+from milepost.cli.downloads import downloads
 from milepost.cli.export import export as export_hits
 from milepost.cli.grants import grants
 from milepost.cli.group import cli
@@ -21,7 +22,7 @@ COMMANDS = (
     *(dev, serve, hits, export_hits, links, grants, log, keys, sources, reconcile, set_aside),
     config,
 )
-for command in COMMANDS:
+for command in (*COMMANDS, downloads):
     cli.add_command(command)
 for command in (import_links, export, status):
     links.add_command(command)

@@ -43,7 +43,7 @@ def test_every_command_helps_itself(name: str, command: click.Command) -> None:
 def test_the_commands_of_this_version() -> None:
     """Each is built on a working service; a name without one behind it does not stand here."""
     assert {name for name, _ in commands(cli)} == {
-        *("dev", "serve", "hits", "export", "reconcile", "config"),
+        *("dev", "serve", "hits", "export", "downloads", "reconcile", "config"),
         *("sources", "sources ls", "sources abandon"),
         *("links", "links create", "links ls", "links get", "links update", "links rm"),
         "links log",

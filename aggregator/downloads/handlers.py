@@ -1,0 +1,44 @@
+"""`GET /v1/downloads`: how many, by day, link or target."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+
+from aggregator.asking.asker import Asker
+from aggregator.asking.budget import Allowance
+from aggregator.asking.filters import EVERYTHING, Narrowing
+from aggregator.downloads.question import read_question
+from aggregator.downloads.tally import Tally
+from aggregator.searching.handlers import told_of
+from milepost.clock import Clock
+from milepost.errors import TooManyError
+from milepost.http import guarded, json_response
+from milepost.tokens import HITS_READ
+
+COUNTS_MAX = 1  # at the same time: each reads a lot, and other questions have connections left
+PIECE = Allowance(rows=2_000_000, seconds=60)  # for each piece
+
+
+def add_downloads(
+    app: web.Application,
+    asker: Asker,
+    clock: Clock,
+    *,
+    narrowing: Callable[[web.Request], Narrowing] = lambda _request: EVERYTHING,
+) -> None:
+    """Add the route; *narrowing* tells what a caller may see at most."""
+    running = asyncio.Semaphore(COUNTS_MAX)
+
+    async def downloads(request: web.Request) -> web.Response:
+        question = read_question(told_of(request.query), clock.now())
+        tally = Tally(question, narrowing(request))
+        if running.locked():
+            msg = "downloads are being counted already"
+            raise TooManyError(msg, retry_after_seconds=10)
+        async with running:
+            while not tally.done:
+                await asker.ask(tally.piece, allowance=PIECE)
+        return json_response(tally.told())
+
+    app.router.add_get("/v1/downloads", guarded(HITS_READ, downloads))
