@@ -35,6 +35,7 @@ CHECKPOINT_PAGES = 16_000
 
 # How often SQLite looks at the time: after some tenths of a millisecond of work.
 STEPS_BETWEEN_LOOKS = 20_000
+WAIT_SECONDS = 10.0  # for others' questions to end, before one's own begins
 
 
 def open_database(path: Path, name: str) -> sqlite.Connection:
@@ -228,7 +229,12 @@ class QueryReaders:
 
     async def ask(self, work: Callable[[sqlite.Connection], T], *, seconds_max: float) -> T:
         """Return what *work* returns, which sees one moment; after *seconds_max* refuse."""
-        desk = await self._free.get()
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                desk = await self._free.get()
+        except TimeoutError as error:
+            msg = "too many questions are being answered: ask again"
+            raise UnavailableError(msg) from error
         try:
             return await desk.run(work, seconds_max)
         finally:

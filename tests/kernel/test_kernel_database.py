@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from milepost import sqlite
+from milepost import database, sqlite
 from milepost.database import QueryReaders, Readers, Writer, open_database
 from milepost.errors import ConfigError, ConflictError, TooBroadError, UnavailableError
 
@@ -256,4 +256,24 @@ async def test_a_question_that_nobody_waits_for_ends(tmp_path: Path) -> None:
 
     assert await queries.ask(lambda db: db.execute(COUNT).fetchone(), seconds_max=60) == (0,)
     assert endless.cancelled()
+    await queries.close()
+
+
+async def test_a_question_waits_for_others_so_long_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds every connection taken is told to ask again."""
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.01)
+    open_database(tmp_path / "replica.db", "replica").close()
+    queries = await QueryReaders.open(tmp_path / "replica.db", 1)
+    endless = asyncio.create_task(
+        queries.ask(lambda db: db.execute(ENDLESS).fetchone(), seconds_max=3_600)
+    )
+    await asyncio.sleep(0)
+
+    with pytest.raises(UnavailableError, match="ask again"):
+        await queries.ask(lambda db: db.execute(COUNT).fetchone(), seconds_max=60)
+
+    endless.cancel()
+    await asyncio.wait([endless])
     await queries.close()
