@@ -120,6 +120,8 @@ async def test_a_hit_has_the_promised_shape(world: World, client: Client) -> Non
         "opt_out": False,
         "oddity": "trailing_space",
         "agent": "Mozilla/5.0",
+        "browser": "Bare Mozilla",
+        "class": "bot",
         "epoch": 7,
     }
 
