@@ -7,6 +7,7 @@ anything is sent, the token is looked at again.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -30,7 +31,7 @@ from aggregator.metrics import LIVE_CUT, LIVE_SUBSCRIBERS
 from aggregator.searching.handlers import told_of
 from aggregator.searching.question import Told, refuse_unknown
 from milepost.clock import Clock
-from milepost.errors import ForbiddenError, ServiceError, UnavailableError
+from milepost.errors import ForbiddenError, ServiceError, TooManyError, UnavailableError
 from milepost.http import TOKENS, guarded, principal_of, shown_by_header
 from milepost.logs import get_log
 from milepost.sqlite import Connection
@@ -39,31 +40,40 @@ from milepost.tokens import HITS_READ
 
 log = get_log(__name__)
 
-SUBSCRIBERS_MAX = 100
+SUBSCRIBERS_MAX, OF_ONE_TOKEN_MAX = 100, 25
 CATCHING_UP_MAX = 1  # at the same time: other questions have connections left
 HEARTBEAT_SECONDS = 10.0
 SEND_SECONDS_MAX = 30.0  # longest that one write may take to leave
 WRITE_BYTES = 256 << 10  # at once, or one event if it is larger
+Narrow = Callable[[web.Request], Narrowing]  # tells what a caller may see at most
+
 HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
 
 
 class Question:
     """What one subscriber wants to be told, and who it is."""
 
-    def __init__(self, request: web.Request, told: Told, narrowing: Narrowing) -> None:
+    def __init__(self, request: web.Request, told: Told, narrow: Narrow) -> None:
         self.filters = read_filters(told)
-        self.narrowing = narrowing
-        self.matcher = Matcher(self.filters, narrowing)
+        self.who = principal_of(request)
         self._request = request
-        self._who = principal_of(request)
+        self._narrow = narrow
+        self._see(narrow(request))
 
     def recheck(self) -> None:
-        """Refuse if the token is not what it was when the stream began."""
+        """Refuse if the token is not what it was; what it may see at most can have changed."""
         who = self._request.app[TOKENS].authenticate(shown_by_header(self._request))
         who.require(HITS_READ)
-        if who != self._who:
+        if who != self.who:
             msg = "the token has changed: begin again"
             raise ForbiddenError(msg)
+        allowed = self._narrow(self._request)
+        if allowed != self.narrowing:
+            self._see(allowed)
+
+    def _see(self, allowed: Narrowing) -> None:
+        self.narrowing = allowed
+        self.matcher = Matcher(self.filters, allowed)
 
 
 class Live:
@@ -74,13 +84,13 @@ class Live:
         asker: Asker,
         commits: Callable[[], int],
         clock: Clock,
-        narrowing: Callable[[web.Request], Narrowing],
+        narrow: Narrow,
     ) -> None:
         self._asker = asker
         self._arrivals = Arrivals(asker, commits, clock)
-        self._narrowing = narrowing
+        self._narrow = narrow
         self._catching_up = asyncio.Semaphore(CATCHING_UP_MAX)
-        self._subscribers = 0
+        self._subscribers: Counter[str] = Counter()
         self._closed = False
 
     async def reading(self, _app: web.Application) -> AsyncIterator[None]:
@@ -99,8 +109,8 @@ class Live:
         """Answer one subscriber for as long as it listens."""
         told = told_of(request.query)
         refuse_unknown(told, NAMES)
-        question = Question(request, told, self._narrowing(request))
-        with self._counted():
+        question = Question(request, told, self._narrow)
+        with self._counted(question.who.name):
             at = await self._start(request.headers.get("Last-Event-ID", ""))
             response = web.StreamResponse(headers=HEADERS)
             await response.prepare(request)
@@ -130,12 +140,13 @@ class Live:
         loop = asyncio.get_running_loop()
         due = loop.time()  # the first heartbeat tells where the stream begins
         while not self._closed:
-            content = [each.content for each in piece.arrivals if question.matcher.takes(each.hit)]
-            if content or loop.time() >= due:
-                content.append(_beat(piece))
-                due = loop.time() + HEARTBEAT_SECONDS
             try:
                 question.recheck()
+                takes = question.matcher.takes
+                content = [each.content for each in piece.arrivals if takes(each.hit)]
+                if content or loop.time() >= due:
+                    content.append(_beat(piece))
+                    due = loop.time() + HEARTBEAT_SECONDS
                 await _send(response, content)
                 news, bookmark = self._arrivals.news, piece.end
                 piece = await self._next(question, bookmark)
@@ -158,18 +169,23 @@ class Live:
             )
 
     @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
-        if self._closed or self._subscribers >= SUBSCRIBERS_MAX:
+    def _counted(self, name: str) -> Iterator[None]:
+        following = self._subscribers
+        if self._closed or following.total() >= SUBSCRIBERS_MAX:
             msg = "no further subscriber is taken now; ask again"
             raise UnavailableError(msg)
-        self._subscribers += 1
+        if following[name] >= OF_ONE_TOKEN_MAX:
+            msg = f"the token {name!r} follows {OF_ONE_TOKEN_MAX} times already"
+            raise TooManyError(msg, retry_after_seconds=10)
+        following[name] += 1
         self._arrivals.want(wanted=True)
         LIVE_SUBSCRIBERS.inc()
         try:
             yield
         finally:
-            self._subscribers -= 1
-            self._arrivals.want(wanted=self._subscribers > 0)
+            following[name] -= 1
+            following += Counter()  # forgets those who do not follow any more
+            self._arrivals.want(wanted=following.total() > 0)
             LIVE_SUBSCRIBERS.dec()
 
 
@@ -179,7 +195,7 @@ def add_live(
     commits: Callable[[], int],
     clock: Clock,
     *,
-    narrowing: Callable[[web.Request], Narrowing] = lambda _request: EVERYTHING,
+    narrowing: Narrow = lambda _request: EVERYTHING,
 ) -> None:
     """Add the route; *commits* rises with what is made durable, *narrowing* tells what one sees."""
     live = Live(asker, commits, clock, narrowing)

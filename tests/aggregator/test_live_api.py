@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient
 
 from aggregator.asking.asker import Asker
 from aggregator.asking.budget import Allowance, Budget
+from aggregator.asking.filters import Narrowing
 from aggregator.live import arrivals, stream
 from aggregator.metrics import LIVE_CUT
 from milepost.clock import SystemClock
@@ -254,6 +255,8 @@ async def test_refusals(client: Client, monkeypatch: pytest.MonkeyPatch) -> None
         assert await status(last="17") == 400
         assert await status(last=f"{int(generation) - 1}.{batch}.{idx}") == 409
         assert await status(last=f"{generation}.{int(batch) + 1}.0") == 409
+        monkeypatch.setattr(stream, "OF_ONE_TOKEN_MAX", 1)
+        assert await status() == 429
         monkeypatch.setattr(stream, "SUBSCRIBERS_MAX", 1)
         assert await status() == 503
 
@@ -264,3 +267,25 @@ async def test_a_service_that_stops_ends_its_streams(client: Client) -> None:
         async with asyncio.timeout(5):
             await client.app.shutdown()
             assert [event async for event in found if event.name] == []
+
+
+async def test_what_a_token_may_see_can_change(
+    world: World, regions: Regions, asker: CountingAsker, aiohttp_client: Connect
+) -> None:
+    """A stream that is open goes by what holds now, not by what held when it began."""
+    seen = Narrowing(hosts=frozenset({"a.example"}))
+    book = TokenBook([(token_hash("reader"), Principal("reader", frozenset({HITS_READ})))])
+    app = new_app(bytes, book)
+    stream.add_live(
+        app, asker, lambda: world.store.commits, SystemClock(), narrowing=lambda _request: seen
+    )
+    client = await aiohttp_client(app)
+    async with follow(client) as (_, found):
+        await regions.hits(1)
+        await regions.hits(1, host="b.example")
+        await regions.hits(1)
+        assert (await hits(found, 2))[0] == [0, 2]
+        seen = Narrowing(hosts=frozenset({"b.example"}))
+        await regions.hits(1)
+        await regions.hits(1, host="b.example")
+        assert (await hits(found, 1))[0] == [4]
