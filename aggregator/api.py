@@ -10,7 +10,9 @@ Rules of this file:
 """
 
 from aggregator.abandoning.api import ABANDONING_CALLS
+from aggregator.downloads.api import DOWNLOAD_CALLS
 from aggregator.draining.api import DRAINING_CALLS
+from aggregator.live.api import LIVE_CALLS
 from aggregator.query.api import QUERY_CALLS, QUERY_SCHEMAS
 from aggregator.reconciling.api import RECONCILING_CALLS
 from aggregator.searching.api import SEARCHING_CALLS, SEARCHING_SCHEMAS
@@ -29,7 +31,9 @@ API = Api(
     version=__version__,
     calls=(
         *SEARCHING_CALLS,
+        *LIVE_CALLS,
         *STATS_CALLS,
+        *DOWNLOAD_CALLS,
         *QUERY_CALLS,
         *RECONCILING_CALLS,
         *ABANDONING_CALLS,

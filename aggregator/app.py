@@ -7,8 +7,11 @@ from aggregator.access.tagged import TaggedLinks
 from aggregator.api import API, SCOPES
 from aggregator.asking.asker import Asker
 from aggregator.discovery.sources import Sources
+from aggregator.downloads.handlers import download_handlers
 from aggregator.draining.handlers import draining_handlers
 from aggregator.limits.counting import LimitCounter
+from aggregator.live.stream import live_handlers
+from aggregator.op3.handlers import add_op3
 from aggregator.opening.keyring import Keyring
 from aggregator.opening.retry import Retrier
 from aggregator.query.handlers import source_handlers
@@ -78,6 +81,8 @@ def build_app(
         **source_handlers(readers, store, sources, clock, sweeper=sweeper),
         **search_handlers(asker, clock, tagged),
         **stats_handlers(asker, clock, tagged),
+        **download_handlers(asker, clock, tagged),
+        **live_handlers(app, asker, lambda: store.commits, clock, tagged),
         **draining_handlers(readers, keyring, sources, clock, sweeper=sweeper),
         **abandoning_handlers(readers, store, sources, clock),
         **reconciliation_handlers(reckoner, clock),
@@ -85,6 +90,7 @@ def build_app(
         **TokenCalls(keeper).handlers(),
     }
     add_calls(app, API, handlers)
+    add_op3(app, asker, clock, tagged)
     return app
 
 

@@ -95,6 +95,11 @@ SWEEP_SECONDS = Histogram(
     buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 300, 900),
 )
 
+LIVE_SUBSCRIBERS = Gauge("milepost_live_subscribers", "Streams of hits that are open")
+LIVE_CUT = Counter(
+    "milepost_live_cut_total", "Streams of hits that were cut because nobody read them"
+)
+
 
 def forget_source(url: str) -> None:
     """Show nothing more of a source that is not pulled any more."""

@@ -105,6 +105,11 @@ async def json_body(request: web.Request) -> Any:
         raise RejectedError(msg) from error
 
 
+def shown_by_header(request: web.Request) -> str | None:
+    """Return what *request* shows of who sent it."""
+    return request.headers.get("Authorization")
+
+
 def guarded(
     scope: Scope,
     handler: Handler,
@@ -112,6 +117,7 @@ def guarded(
     or_scope: Scope | None = None,
     narrows: bool = False,
     rated: bool = True,
+    authorization: Callable[[web.Request], str | None] = shown_by_header,
 ) -> Handler:
     """Let only callers whose token has *scope*, or *or_scope*, reach *handler*.
 
@@ -122,7 +128,7 @@ def guarded(
 
     async def checked(request: web.Request) -> web.StreamResponse:
         try:
-            principal = request.app[TOKENS].authenticate(request.headers.get("Authorization"))
+            principal = request.app[TOKENS].authenticate(authorization(request))
             if rated:
                 _count(request, principal)
             principal.require(*scopes)

@@ -3,6 +3,7 @@
 from milepost.cli.completion import completion
 from milepost.cli.config import config
 from milepost.cli.dev import dev
+from milepost.cli.downloads import downloads
 from milepost.cli.export import export as export_hits
 from milepost.cli.grants import grants
 from milepost.cli.group import cli
@@ -24,7 +25,7 @@ COMMANDS = (
     *(dev, serve, hits, export_hits, links, grants, log, keys, sources, reconcile, set_aside),
     config,
 )
-for command in COMMANDS:
+for command in (*COMMANDS, downloads):
     cli.add_command(command)
 for command in (stats, tokens, completion):
     cli.add_command(command)

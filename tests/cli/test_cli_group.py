@@ -43,7 +43,8 @@ def test_every_command_helps_itself(name: str, command: click.Command) -> None:
 def test_the_commands_of_this_version() -> None:
     """Each is built on a working service; a name without one behind it does not stand here."""
     assert {name for name, _ in commands(cli)} == {
-        *("dev", "serve", "hits", "stats", "export", "reconcile", "config", "completion"),
+        *("dev", "serve", "hits", "stats", "export", "downloads", "reconcile", "config"),
+        "completion",
         *("sources", "sources ls", "sources abandon"),
         *("links", "links create", "links ls", "links get", "links update", "links rm"),
         "links log",

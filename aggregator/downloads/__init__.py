@@ -1,0 +1,1 @@
+"""How many downloads there were, by a rule with a name."""

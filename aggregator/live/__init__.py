@@ -1,0 +1,1 @@
+"""Hits as they arrive, told to everybody who follows."""

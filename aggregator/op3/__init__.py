@@ -1,0 +1,1 @@
+"""OP3's query API, spoken by this aggregator, so that its clients work with another base URL."""
