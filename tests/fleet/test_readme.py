@@ -72,7 +72,7 @@ def test_what_the_readme_says_works_from_a_fresh_copy(tmp_path: Path) -> None:
         cwd=folder,
     ) as running:
         running.wait_ready()
-        click, other, hits, link, listing, reconciling = COMMANDS[1:-1]
+        click, other, hits, link, listing, summing, reconciling = COMMANDS[1:-1]
         assert "location: https://example.com/episode.mp3" in shell(click, folder, port).lower()
         assert "302" in shell(other, folder, port)
         told: dict[str, list[dict[str, str]]] = {}
@@ -83,10 +83,12 @@ def test_what_the_readme_says_works_from_a_fresh_copy(tmp_path: Path) -> None:
             time.sleep(0.2)
         made = shell(link, folder, port)
         table = shell(listing, folder, port)
+        counted = shell(summing, folder, port)
         sums = shell(reconciling, folder, port)
 
     assert [hit["target"] for hit in told["hits"]] == ["https://example.com/episode.mp3"] * 2
     assert {hit["region"] for hit in told["hits"]} == {"dfw", "cdg"}
     assert f"http://127.0.0.1:{port}/promo" in made
     assert "/e/example.com/episode.mp3" in table
+    assert "cdg" in counted
     assert "UNACCOUNTED" in sums
