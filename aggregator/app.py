@@ -6,6 +6,7 @@ from aggregator.abandoning.handlers import add_abandoning
 from aggregator.asking.asker import Asker
 from aggregator.discovery.sources import Sources
 from aggregator.draining.handlers import add_draining
+from aggregator.forgetting.handlers import Forgetting, add_forgetting
 from aggregator.limits.counting import LimitCounter
 from aggregator.opening.keyring import Keyring
 from aggregator.opening.retry import Retrier
@@ -37,6 +38,7 @@ def build_app(
     sweeper: Sweeper | None = None,
     limits: LimitCounter | None = None,
     asker: Asker | None = None,
+    forgetting: Forgetting | None = None,
 ) -> web.Application:
     """Return the private listener's application; without an *asker* nobody is told of hits."""
     app = new_app(entropy, tokens)
@@ -48,12 +50,15 @@ def build_app(
             **reckoner.notes(),
             **(sweeper.notes() if sweeper else {}),
             **(limits.notes() if limits else {}),
+            **(forgetting.notes() if forgetting else {}),
         },
     )
     add_sources(app, readers, store, sources, clock, sweeper=sweeper)
     if asker is not None:
         add_hits(app, asker, clock)
         add_stats(app, asker, clock)
+    if forgetting is not None:
+        add_forgetting(app, forgetting)
     add_draining(app, readers, keyring, sources, clock, sweeper=sweeper)
     add_abandoning(app, readers, store, sources, clock)
     add_reconciliation(app, reckoner, clock)

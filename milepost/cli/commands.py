@@ -2,6 +2,7 @@
 
 from milepost.cli.config import config
 from milepost.cli.dev import dev
+from milepost.cli.erase import erase
 from milepost.cli.grants import grants
 from milepost.cli.group import cli
 from milepost.cli.hits import hits
@@ -15,8 +16,11 @@ from milepost.cli.reconcile import reconcile
 from milepost.cli.serve import serve
 from milepost.cli.set_aside import set_aside
 from milepost.cli.sources import sources
+from milepost.cli.upkeep import reclassify, retention
 
 for command in (dev, serve, hits, links, grants, log, keys, sources, reconcile, set_aside, config):
+    cli.add_command(command)
+for command in (erase, retention, reclassify):
     cli.add_command(command)
 for command in (import_links, export, status):
     links.add_command(command)

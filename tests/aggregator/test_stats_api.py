@@ -171,7 +171,10 @@ async def test_rows_that_are_gone_are_missed_by_nobody_unheard(
     await pull(world, rows[:600], rows[600:])
     await world.writer.transact(roll_block)
     await world.writer.transact(
-        lambda db: db.execute("DELETE FROM hit WHERE time_ms < ?", (START + late,))
+        lambda db: db.executescript(
+            f"""DELETE FROM hit WHERE time_ms < {START + late};
+            INSERT INTO retained VALUES ('link', {START + late + 1}, 0, 0)"""
+        )
     )
 
     told = await ask(client, **DAY, group_by="region")
