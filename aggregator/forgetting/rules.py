@@ -6,7 +6,7 @@ Rules of this file:
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,6 +33,11 @@ class Target:
     def told(self) -> str:
         """Return the value as people write it."""
         return self.value.hex() if self.kind == VISITOR else self.value.decode()
+
+    @property
+    def as_text(self) -> str:
+        """Return the value as it stands in a record that could not be encoded."""
+        return repr(self.value) if self.kind == VISITOR else self.told
 
     @property
     def name(self) -> str:
@@ -71,6 +76,14 @@ class Erased(NamedTuple):
             record.visitor in self.visitors
             or record.link in self.links
             or record.host in self.hosts
+        )
+
+    def covers_text(self, fields: Mapping[str, str]) -> bool:
+        """Tell whether a record that could not be encoded, of which there is text, is one."""
+        return (
+            fields.get(LINK) in self.links
+            or fields.get(HOST) in self.hosts
+            or fields.get(VISITOR, "") in map(repr, self.visitors)
         )
 
 

@@ -16,7 +16,7 @@ from aggregator.rolling.tiers import TIERS, TOGETHER
 from milepost.sqlite import Connection
 from milepost.vocabulary import Millis
 
-PIECE_HITS = 256  # removed at once: some ten milliseconds
+PIECE_HITS = 64  # removed at once: some ten milliseconds
 LOOKED_AT = 4_000  # hits of the tail, or about as many in blocks
 BLOCKS_LOOKED_AT = 4
 BATCH_MAX = (1 << 63) - 1
@@ -262,7 +262,7 @@ def next_block(db: Connection, field: str, value: int, upto: int) -> tuple[int, 
 
 def _finish(db: Connection, target: Target) -> None:
     """Remove what is not a hit: sums by that link or host alone, and what is kept of a visitor."""
-    db.execute(BLANK, (target.kind, target.told))
+    db.execute(BLANK, (target.kind, target.as_text))
     if target.kind == VISITOR:
         for sql in DROP_VISITOR:
             db.execute(sql, (target.value,))

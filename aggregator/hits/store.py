@@ -8,7 +8,7 @@ from typing import Any
 from aggregator.describing.store import Described, Describer
 from aggregator.forgetting.rules import NOTHING, Erased
 from aggregator.hits.interning import TextCache
-from milepost.record import Body, Record
+from milepost.record import Body, RawRecord, Record
 from milepost.sqlite import Connection
 from milepost.vocabulary import Epoch
 
@@ -64,6 +64,10 @@ class HitWriter:
         )
         self.written += len(records)
         self.refused += len(body.records) - len(records)
+
+    def fields_of(self, raw: RawRecord) -> dict[str, str]:
+        """Return what may be kept of a record that could not be encoded."""
+        return {} if self._erased.covers_text(raw.fields) else dict(raw.fields)
 
     def keep(self) -> None:
         """Remember what was learned, once it is committed."""

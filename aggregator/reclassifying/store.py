@@ -6,7 +6,7 @@ the new words touch is counted.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -29,10 +29,11 @@ from aggregator.rolling.spans.store import (
     are_regular,
     names_of,
     past_of,
+    put_regular,
     values_of,
 )
-from aggregator.rolling.store import BLOCKS_IN_SPAN, add_cells, move_regular, place
-from aggregator.rolling.visitors import joined, move, spans_of
+from aggregator.rolling.store import BLOCKS_IN_SPAN, add_cells, place
+from aggregator.rolling.visitors import NO_CLICK, joined, move, spans_of
 from milepost.sqlite import Connection
 
 AGENTS_AT_ONCE = 200
@@ -180,39 +181,37 @@ def _describe(db: Connection, old: Old) -> int:
     upto = place(db)
     was = seen_from(db.execute(ROWS, (_where(db, old.agent), old.agent, upto)), len(ALL))
     has = _as_now(was, old, ids, [True] * len(was.hours))
-    clicks = was.of_visitors(), has.of_visitors()
-    who = {*clicks[0].who()}
-    regular = are_regular(db, who)
     cells: Cells = {}
     for seen, sign in ((was, -1), (has, 1)):
         count(cells, _only(seen, old), _touched(old), sign)
-    _move_others(db, cells, old, ids, who - regular)
+    _move_visitors(db, cells, old, ids, {*was.of_visitors().who()})
     db.execute(DESCRIBE, (LIST_VERSION, *ids, old.agent))
-    move_regular(db, cells, regular, clicks, upto)
     add_cells(db, cells)
     _post(db, old, ids)
     return len(was.hours)
 
 
-def _move_others(
+def _move_visitors(
     db: Connection,
     cells: Cells,
     old: Old,
     ids: Sequence[int | None],
-    who: Iterable[Who],
+    who: Collection[Who],
 ) -> None:
-    """Count the visitors of *old* who do not click often: their clicks are read once."""
-    listed = set(who)
-    rows = db.execute(CLICKS_OF, (names_of(listed), place(db)))
+    """Count the visitors who clicked with *old* as what it is now: their clicks are read once."""
+    rows = db.execute(CLICKS_OF, (names_of(who), place(db)))
     read = seen_from(rows, len(ALL) + 1)
     marks = [agent == old.agent for agent in read.values[-1]]
-    before = read._replace(values=read.values[:-1])
-    after = _as_now(before, old, ids, marks)
-    dimensions, past = _touched(old), past_of(db, listed)
-    move(
-        cells,
-        *(joined(spans_of(_only(each, old), dimensions), past) for each in (before, after)),
+    clicks = read._replace(values=read.values[:-1])
+    dimensions, past = _touched(old), past_of(db, who)
+    before, after = (
+        joined(spans_of(_only(each, old), dimensions), past)
+        for each in (clicks, _as_now(clicks, old, ids, marks))
     )
+    move(cells, before, after)
+    for each in are_regular(db, who):
+        gone = dict.fromkeys(before.get(each, {}), NO_CLICK)
+        put_regular(db, each, gone | after.get(each, {}))
 
 
 def _touched(old: Old) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ from aggregator.replicas.access import Access
 from aggregator.replicas.objects import Objects
 from aggregator.rolling.store import roll_block
 from milepost.errors import ConfigError
-from milepost.record import Record
+from milepost.record import RawRecord, Record
 from milepost.tokens import ERASE_WRITE, HITS_READ, Principal, TokenBook, token_hash
 from milepost.vocabulary import LinkId
 from tests.aggregator.combined_world import World, a_record
@@ -176,6 +176,30 @@ async def test_a_rule_outlives_a_restore(world: World, tmp_path: Path) -> None:
     assert [each.done_ms is not None for each in await from_store.states()] == [True, True]
     assert len(read_rules(world.path)) == 2
     assert await world.one("SELECT count(*) FROM hit") == 60
+
+
+async def test_what_is_set_aside_says_nothing_of_what_is_erased(world: World) -> None:
+    """Of records that could not be encoded the text goes, before the rule and after; they count."""
+    gone = [{"host": "gone.example"}, {"visitor": repr(b"v" * 16)}, {"host": "a.example"}]
+    eraser = eraser_of(world)
+    stream = (await world.add_edge()).begin()
+    for turn in range(2):
+        raw = [
+            RawRecord(index=at, reason="no", fields={**each, "path": f"/{turn}"})
+            for at, each in enumerate(gone, 1)
+        ]
+        stream.add(world.epoch, [a_record(turn)], raw=raw)
+        await pull(world)
+        if turn == 0:
+            await eraser.add(rule_of({"host": "gone.example"}))
+            await eraser.add(rule_of({"visitor": (b"v" * 16).hex()}))
+            await finish(eraser)
+
+    rows = await world.readers.rows("SELECT fields FROM set_aside_record ORDER BY batch, idx")
+    assert sorted(row[0] for row in rows) == [
+        *['{"host":"a.example","path":"/0"}', '{"host":"a.example","path":"/1"}'],
+        *["{}"] * 4,
+    ]
 
 
 async def test_rules_that_cannot_be_read_stop_the_start(world: World) -> None:
