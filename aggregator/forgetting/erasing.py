@@ -6,7 +6,7 @@ What holds after each step of `add`:
 3. stored: it is in the object store, if there is one.  The job makes up for 2 and 3.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from aggregator import metrics
@@ -26,6 +26,7 @@ log = get_log(__name__)
 
 EVERY_SECONDS = 2.0
 MORE_SECONDS = 0.0  # between pieces: whoever waits to write goes first
+SWEEP_SECONDS = 0.05  # between pieces of sweeping, for which nobody waits
 FAILED_SECONDS = 30.0
 
 
@@ -85,23 +86,26 @@ class Eraser:
 
     async def step(self) -> float:
         """Carry some of a rule out; return how many seconds to wait."""
-        more, self._last_error = False, ""
-        for act, what in (
-            (self._remove_some, "rules are not carried out"),
-            (self._keep_everywhere, "rules are not kept everywhere"),
-        ):
-            try:
-                more = await act() or more
-            except (ServiceError, OSError) as error:
-                self._last_error = f"{what}: {error}"
-                log.warning("erase.failed", reason=self._last_error)
-        if self._last_error:
-            return FAILED_SECONDS
-        return MORE_SECONDS if more else EVERY_SECONDS
+        failed, self._last_error = self._last_error, ""
+        pause = await self._try(self._remove_some, "rules are not carried out")
+        if failed and pause < EVERY_SECONDS:
+            self._last_error = failed  # one failure after another must not hold removing up
+            return pause
+        kept = await self._try(self._keep_everywhere, "rules are not kept everywhere")
+        return kept if pause == EVERY_SECONDS else pause
 
-    async def _remove_some(self) -> bool:
-        piece = await self.carry_out()
-        return piece.more or await self.sweep()
+    async def _try(self, act: Callable[[], Awaitable[float]], what: str) -> float:
+        try:
+            return await act()
+        except (ServiceError, OSError) as error:
+            self._last_error = f"{what}: {error}"
+            log.warning("erase.failed", reason=self._last_error)
+            return FAILED_SECONDS
+
+    async def _remove_some(self) -> float:
+        if (await self.carry_out()).more:
+            return MORE_SECONDS
+        return SWEEP_SECONDS if await self.sweep() else EVERY_SECONDS
 
     async def carry_out(self) -> Piece:
         """Remove some of what rules name."""
@@ -143,14 +147,14 @@ class Eraser:
             write_rules(self._database, rules)
             self._beside = {each.target for each in rules}
 
-    async def _keep_everywhere(self) -> bool:
-        """Put the rules where they are not yet; that leaves nothing to be done soon."""
+    async def _keep_everywhere(self) -> float:
+        """Put the rules where they are not yet; return how many seconds to wait."""
         await self._keep_beside()
         states = await self.states()
         metrics.ERASE_PENDING.set(sum(each.done_ms is None for each in states))
         metrics.ERASE_UNKEPT.set(sum(not self.is_kept(each.rule.target) for each in states))
         if self._stored is None:
-            return False
+            return EVERY_SECONDS
         if not self._fetched:
             rules = await self._stored.fetch()
             await self._take_over(rules)
@@ -161,4 +165,4 @@ class Eraser:
             if each.rule.target not in self._in_store:
                 await self._stored.put(each.rule)
                 self._in_store.add(each.rule.target)
-        return False
+        return EVERY_SECONDS

@@ -15,7 +15,19 @@ from aggregator.classifying.agents import classify
 from aggregator.classifying.lists import LIST_VERSION
 from aggregator.describing.store import NO_AGENT
 from aggregator.forgetting.store import next_block
-from aggregator.rolling.cells import Cells, Seen, Who, count, seen_from
+from aggregator.rolling.cells import (
+    ANY_FIRSTS,
+    ANY_LASTS,
+    FIRSTS,
+    LASTS,
+    OF_BOTS,
+    Cells,
+    Seen,
+    Who,
+    cell_of,
+    count,
+    seen_from,
+)
 from aggregator.rolling.fields import (
     CLICK,
     DIMENSION_NUMBERS,
@@ -33,7 +45,13 @@ from aggregator.rolling.spans.store import (
     values_of,
 )
 from aggregator.rolling.store import BLOCKS_IN_SPAN, add_cells, place
-from aggregator.rolling.visitors import NO_CLICK, joined, move, spans_of
+from aggregator.rolling.visitors import (
+    NO_CLICK,
+    count_crowd,
+    joined,
+    move,
+    spans_of,
+)
 from milepost.sqlite import Connection
 
 AGENTS_AT_ONCE = 200
@@ -203,15 +221,36 @@ def _move_visitors(
     read = seen_from(rows, len(ALL) + 1)
     marks = [agent == old.agent for agent in read.values[-1]]
     clicks = read._replace(values=read.values[:-1])
-    dimensions, past = _touched(old), past_of(db, who)
-    before, after = (
-        joined(spans_of(_only(each, old), dimensions), past)
-        for each in (clicks, _as_now(clicks, old, ids, marks))
-    )
-    move(cells, before, after)
-    for each in are_regular(db, who):
-        gone = dict.fromkeys(before.get(each, {}), NO_CLICK)
-        put_regular(db, each, gone | after.get(each, {}))
+    was, has = (_only(each, old) for each in (clicks, _as_now(clicks, old, ids, marks)))
+    regular, past = are_regular(db, who), past_of(db, who)
+    dimensions = _touched(old)
+    crowd = [each not in past for each in clicks.who()]
+    _count_crowd(cells, was.only(crowd), dimensions, -1)
+    _count_crowd(cells, has.only(crowd), dimensions, 1)
+    few = [each in past or each in regular for each in clicks.who()]
+    before, after = (joined(spans_of(each.only(few), dimensions), past) for each in (was, has))
+    move(cells, *({each: spans[each] for each in past} for spans in (before, after)))
+    for each in regular:
+        put_regular(db, each, dict.fromkeys(before[each], NO_CLICK) | after[each])
+
+
+def _count_crowd(cells: Cells, clicks: Seen, dimensions: Sequence[int], sign: int) -> None:
+    """Add the visitors of *clicks*, which are all that they have, or take them away.
+
+    People, bots and both together are counted one after another: some visitors are both.
+    """
+    bots = [not human for human in clicks.humans]
+    for marks, columns in (
+        (clicks.humans, (FIRSTS, LASTS)),
+        (bots, (OF_BOTS + FIRSTS, OF_BOTS + LASTS)),
+        ([True] * len(bots), (ANY_FIRSTS, ANY_LASTS)),
+    ):
+        counted: Cells = {}
+        count_crowd(counted, clicks.only(marks), seen_from([], len(dimensions)), dimensions)
+        for key, cell in counted.items():
+            into = cell_of(cells, key)
+            for column in columns:
+                into[column] += sign * cell[column]
 
 
 def _touched(old: Old) -> tuple[int, ...]:

@@ -55,6 +55,8 @@ def test_the_commands_of_this_version() -> None:
         *("keys backup", "keys recover", "keys rewrap"),
         *("log", "log ls", "log cat", "log tail", "log verify"),
         *("set-aside", "set-aside ls", "set-aside retry"),
+        *("erase", "erase visitor", "erase link", "erase host", "erase ls"),
+        *("retention", "reclassify"),
     }
 
 

@@ -17,7 +17,7 @@ from aggregator.rolling.store import BLOCKS_IN_SPAN, place
 from aggregator.rolling.tiers import HOUR_MS
 from milepost.sqlite import Connection
 
-PIECE_HITS = 512  # removed at once: some ten milliseconds
+PIECE_HITS = 128  # removed at once: some ten milliseconds
 PIECE_ROWS = 5_000  # of other tables
 
 TEXT_ID = "SELECT id FROM text WHERE value = ?"
