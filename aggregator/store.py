@@ -35,6 +35,9 @@ from milepost.vocabulary import (
 )
 from milepost.wire import STREAMS_MAX, PullAnswer
 
+# What is erased is overwritten, and not only left out.
+SECURE_DELETE = "PRAGMA secure_delete=ON"
+
 TEXTS_REMEMBERED_MAX, DESCRIBED_REMEMBERED_MAX = 50_000, 20_000
 
 

@@ -29,9 +29,9 @@ from aggregator.reconciling.summing import Range
 from aggregator.replicas.access import Access
 from aggregator.replicas.objects import Objects
 from aggregator.rolling.store import roll_block
+from aggregator.store import SECURE_DELETE
 from milepost.errors import ConfigError
 from milepost.record import RawRecord, Record
-from milepost.sqlite import connect as connect_database
 from milepost.tokens import ERASE_WRITE, HITS_READ, Principal, TokenBook, token_hash
 from milepost.vocabulary import LinkId
 from tests.aggregator.combined_world import World, a_record
@@ -130,7 +130,8 @@ async def test_a_link_is_erased_and_kept_out(world: World, aiohttp_client: Aioht
 
 
 async def test_nothing_of_it_is_left_in_the_file(world: World) -> None:
-    """Once free pages are given up, as the documentation says how; until then some bytes stay."""
+    """What was there is overwritten, once the WAL is in the database."""
+    await world.writer.transact(lambda db: db.execute(SECURE_DELETE))
     old = records(60, link=LinkId("lnk-gone"), target="https://gone.example/", agent="GoneAgent/1")
     await stream_of(world, old, records(70))
     eraser = eraser_of(world)
@@ -138,14 +139,7 @@ async def test_nothing_of_it_is_left_in_the_file(world: World) -> None:
     await finish(eraser)
     # The rule itself names the link.
     await world.writer.transact(lambda db: db.execute("DELETE FROM erase_rule"))
-    await world.close()
-
-    db = connect_database(world.path)
-    db.execute("PRAGMA secure_delete=ON")
-    db.execute("VACUUM")
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.close()
-    await world.open()
+    assert await world.writer.truncate_wal()
 
     held = world.path.read_bytes()
     assert b"/spring?n=69" in held
