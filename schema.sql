@@ -585,6 +585,54 @@ CREATE TABLE regular (
     PRIMARY KEY (epoch, visitor, dimension, value)
 ) STRICT, WITHOUT ROWID;
 
+-- The first and last clicks of visitors of whom rows are gone by their age: the rollups still
+-- count these.  A visitor of whom nothing else is left goes from here too, once the whole epoch
+-- is as old.
+CREATE TABLE past (
+    epoch       INTEGER NOT NULL,
+    visitor     BLOB    NOT NULL,
+    dimension   INTEGER NOT NULL,
+    value       INTEGER NOT NULL,
+    human_first INTEGER NOT NULL,
+    human_last  INTEGER NOT NULL,
+    bot_first   INTEGER NOT NULL,
+    bot_last    INTEGER NOT NULL,
+    PRIMARY KEY (epoch, visitor, dimension, value)
+) STRICT, WITHOUT ROWID;
+
+-- Since when there are hits of each kind of which older ones went by their age.
+CREATE TABLE retained (
+    kind      TEXT    PRIMARY KEY,
+    since_ms  INTEGER NOT NULL,  -- older ones are gone, or going
+    done_ms   INTEGER NOT NULL,  -- up to here the last run went that came to its end,
+    done_upto INTEGER NOT NULL   -- through everything up to this applied.id
+) STRICT, WITHOUT ROWID;
+
+-- How many clicks each link had that went by their age, counted as limits count them.
+CREATE TABLE past_clicks (
+    link   TEXT    PRIMARY KEY,
+    clicks INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What is never to be kept again.  Also beside the database, in a file that is not replicated
+-- and in the object store: a restored database takes it over from there.
+CREATE TABLE erase_rule (
+    kind    TEXT    NOT NULL CHECK (kind IN ('visitor', 'link', 'host')),
+    value   BLOB    NOT NULL,    -- of a link or host in UTF-8
+    at_ms   INTEGER NOT NULL,
+    who     TEXT    NOT NULL,    -- the name of the token
+    until   INTEGER NOT NULL,    -- applied.id: what comes behind it was never let in
+    upto    INTEGER NOT NULL,    -- applied.id up to which it is carried out
+    removed INTEGER NOT NULL,
+    done_ms INTEGER,             -- NULL: there is something left to do
+    PRIMARY KEY (kind, value)
+) STRICT, WITHOUT ROWID;
+
+-- Texts that hits had which were removed: those that nothing else has are swept away.
+CREATE TABLE loose_text (
+    id INTEGER PRIMARY KEY       -- text.id
+) STRICT;
+
 -- How many clicks each link has had that has, or had, a click limit.  Derived: who empties
 -- both tables has everything counted anew.
 CREATE TABLE click_count (

@@ -10,6 +10,7 @@ from aggregator.discovery.keeper import SOURCES_MAX
 from aggregator.discovery.names import Names, PrivateResolver
 from aggregator.fencing.fence import Fence
 from aggregator.parts import Ground, Parts
+from aggregator.store import SECURE_DELETE
 from milepost.client import new_session
 from milepost.clock import SystemClock, system_entropy
 from milepost.database import QueryReaders, Readers, Writer, open_database
@@ -66,7 +67,9 @@ async def _open_database(
     stack: contextlib.AsyncExitStack, config: Config
 ) -> tuple[Writer, Readers, QueryReaders]:
     replicated = bool(config.litestream_socket)
-    writer = Writer(open_database(config.database, "combined"), checkpoints=not replicated)
+    connection = open_database(config.database, "combined")
+    connection.execute(SECURE_DELETE)
+    writer = Writer(connection, checkpoints=not replicated)
     readers = await Readers.open(config.database, READERS)
     queries = await QueryReaders.open(config.database, QUERY_READERS)
     # The last to close checkpoints, unless it can only read: then litestream alone does.

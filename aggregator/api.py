@@ -12,6 +12,7 @@ Rules of this file:
 from aggregator.abandoning.api import ABANDONING_CALLS
 from aggregator.downloads.api import DOWNLOAD_CALLS
 from aggregator.draining.api import DRAINING_CALLS
+from aggregator.forgetting.api import FORGETTING_CALLS
 from aggregator.live.api import LIVE_CALLS
 from aggregator.query.api import QUERY_CALLS, QUERY_SCHEMAS
 from aggregator.reconciling.api import RECONCILING_CALLS
@@ -21,10 +22,10 @@ from milepost import __version__
 from milepost.access.api import TOKEN_CALLS, token_schemas
 from milepost.health import HEALTH_CALLS
 from milepost.openapi import Api
-from milepost.tokens import DRAINED, HITS_READ, HITS_WRITE, TOKENS_READ, TOKENS_WRITE
+from milepost.tokens import DRAINED, ERASE_WRITE, HITS_READ, HITS_WRITE, TOKENS_READ, TOKENS_WRITE
 
 # What a token may be for that is kept here.
-SCOPES = (HITS_READ, HITS_WRITE, DRAINED, TOKENS_READ, TOKENS_WRITE)
+SCOPES = (HITS_READ, HITS_WRITE, ERASE_WRITE, DRAINED, TOKENS_READ, TOKENS_WRITE)
 
 API = Api(
     title="Milepost aggregator",
@@ -37,6 +38,7 @@ API = Api(
         *QUERY_CALLS,
         *RECONCILING_CALLS,
         *ABANDONING_CALLS,
+        *FORGETTING_CALLS,
         *DRAINING_CALLS,
         *TOKEN_CALLS,
         *HEALTH_CALLS,

@@ -1,5 +1,7 @@
 """The aggregator put together: what it is ready for, and where it answers."""
 
+from collections import ChainMap
+
 from aiohttp import web
 
 from aggregator.abandoning.handlers import abandoning_handlers
@@ -9,6 +11,7 @@ from aggregator.asking.asker import Asker
 from aggregator.discovery.sources import Sources
 from aggregator.downloads.handlers import download_handlers
 from aggregator.draining.handlers import draining_handlers
+from aggregator.forgetting.handlers import Forgetting
 from aggregator.limits.counting import LimitCounter
 from aggregator.live.stream import live_handlers
 from aggregator.op3.handlers import add_op3
@@ -50,6 +53,7 @@ def build_app(
     sweeper: Sweeper | None = None,
     limits: LimitCounter | None = None,
     asker: Asker,
+    forgetting: Forgetting,
     keeper: TokenKeeper | None = None,
     tagged: TaggedLinks | None = None,
     origins: frozenset[str] = frozenset(),
@@ -67,15 +71,11 @@ def build_app(
     app.on_startup.append(keeper.load)
     allow_origins(app, origins)
     limit_calls(app, RateLimit(RATE), clock)
+    telling = [each for each in (reckoner, sweeper, limits, forgetting) if each is not None]
     add_health(
         app,
         lambda: unready(keyring, sources),
-        notes=lambda: {
-            **notes(sources),
-            **reckoner.notes(),
-            **(sweeper.notes() if sweeper else {}),
-            **(limits.notes() if limits else {}),
-        },
+        notes=lambda: notes(sources, *(each.notes() for each in telling)),
     )
     handlers = {
         **source_handlers(readers, store, sources, clock, sweeper=sweeper),
@@ -87,6 +87,7 @@ def build_app(
         **abandoning_handlers(readers, store, sources, clock),
         **reconciliation_handlers(reckoner, clock),
         **set_aside_handlers(readers, store, Retrier(store, keyring)),
+        **forgetting.handlers(),
         **TokenCalls(keeper).handlers(),
     }
     add_calls(app, API, handlers)
@@ -108,6 +109,6 @@ def unready(keyring: Keyring, sources: Sources) -> Reasons:
     return reasons
 
 
-def notes(sources: Sources) -> Reasons:
+def notes(sources: Sources, *others: Reasons) -> Reasons:
     """Return what a person should look into: who comes or goes may be overlooked."""
-    return {"discovery": sources.discovery} if sources.discovery else {}
+    return dict(ChainMap({"discovery": sources.discovery} if sources.discovery else {}, *others))

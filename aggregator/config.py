@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from aggregator.discovery.finding import Where
+from aggregator.forgetting.ages.rules import Ages
 from milepost.config import EnvReader, Listener, Secret
 from milepost.epochs import IDENTITY_BYTES
 from milepost.litestream import find_program
@@ -35,6 +36,7 @@ class Config:
     litestream: str  # the program; empty: it was not found
     query_rows: int  # looked at for one question, at most
     query_seconds: int
+    ages: Ages
     store_env: Mapping[str, str] = field(repr=False)  # what reaching the object store takes
 
     @classmethod
@@ -60,6 +62,11 @@ class Config:
                 litestream=read.text("LITESTREAM") or find_program(sys.executable, env.get("PATH")),
                 query_rows=read.integer("QUERY_ROWS"),
                 query_seconds=read.integer("QUERY_SECONDS"),
+                ages=Ages(
+                    days=read.integer("RETENTION_DAYS"),
+                    link_days=read.integer("RETENTION_LINK_DAYS"),
+                    orphan_days=read.integer("RETENTION_ORPHAN_DAYS"),
+                ),
                 store_env={name: env[name] for name in env if not name.startswith(PREFIX)},
             )
 

@@ -75,6 +75,16 @@ APPLY_SECONDS = Histogram(
 ROLLED = Counter("milepost_hits_rolled_total", "Hits counted in rollups and put into blocks")
 ROLL_SECONDS = Histogram("milepost_roll_duration_seconds", "Time to roll one block of hits up")
 
+ERASED = Counter("milepost_hits_erased_total", "Hits that an erase rule removed, or did not let in")
+ERASE_PENDING = Gauge("milepost_erase_pending", "Erase rules that are not carried out to their end")
+ERASE_UNKEPT = Gauge(
+    "milepost_erase_unkept", "Erase rules that are not beside the database yet, or not in the store"
+)
+EXPIRED = Counter("milepost_hits_expired_total", "Hits removed because they were too old")
+SWEPT_TEXTS = Counter(
+    "milepost_texts_swept_total", "Texts removed that no hit and no sum has any more"
+)
+
 REPLICAS = Gauge("milepost_replicas", "Replicas of streams in the object store")
 REPLICAS_FOREIGN = Gauge(
     "milepost_replicas_foreign", "Things in the object store that are no replicas of streams"

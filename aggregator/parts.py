@@ -20,6 +20,10 @@ from aggregator.discovery.names import Names
 from aggregator.discovery.sources import Sources
 from aggregator.discovery.store import SourceStore
 from aggregator.fencing.fence import MARK_SECONDS, Fence
+from aggregator.forgetting.ages.retention import Retention
+from aggregator.forgetting.beside import StoredRules
+from aggregator.forgetting.erasing import Eraser
+from aggregator.forgetting.handlers import Forgetting
 from aggregator.hashes.asking import HashAsker
 from aggregator.hashes.store import HashStore
 from aggregator.limits.counting import LimitCounter
@@ -29,6 +33,7 @@ from aggregator.opening.late import LateOpener
 from aggregator.pulling.intake import Intake
 from aggregator.pulling.puller import Puller
 from aggregator.pulling.safe import Replica, Safe
+from aggregator.reclassifying.reclassifier import Reclassifier
 from aggregator.reconciling.reckoner import Reckoner
 from aggregator.replicas.access import Access
 from aggregator.replicas.objects import Objects
@@ -84,11 +89,20 @@ class Parts:
         self._sources = Sources()
         self._sweeper = self._new_sweeper()
         self._limits = self._new_limits()
+        self._eraser = self._new_eraser()
+        self._retention = Retention(
+            config.ages,
+            ground.writer,
+            ground.queries,
+            ground.clock,
+            counts=self._limits is not None,
+        )
         self._reckoner = Reckoner(ground.readers, sweeps=self._sweeper is not None)
         self._tokens: TokenKeeper | None = None  # until somebody may call
 
     async def schedule(self) -> Schedule:
         """Return every job, each of them due at once."""
+        await self._eraser.begin()  # before anything is let in
         schedule = Schedule(self._ground.clock)
         schedule.add("waiting", LateOpener(self._store, self._keyring).step)
         schedule.add("hashes", self._asker().step)
@@ -101,6 +115,8 @@ class Parts:
             schedule.add("limits", self._limits.step)
         schedule.add("reconcile", self._reckoner.step)
         schedule.add("roll", Roller(self._ground.writer).step)
+        schedule.add("erase", self._eraser.step)
+        schedule.add("retention", self._retention.step)
         return schedule
 
     def app(self, tokens: TokenBook) -> web.Application:
@@ -125,6 +141,13 @@ class Parts:
             asker=Asker(
                 self._ground.queries,
                 Allowance(rows=self._config.query_rows, seconds=self._config.query_seconds),
+            ),
+            forgetting=Forgetting(
+                self._eraser,
+                self._retention,
+                Reclassifier(self._ground.writer, self._ground.queries),
+                self._ground.queries,
+                self._ground.clock,
             ),
         )
 
@@ -172,6 +195,19 @@ class Parts:
             safe=self._safe,
             clock=self._ground.clock,
             entropy=system_entropy,
+        )
+
+    def _new_eraser(self) -> Eraser:
+        config, ground = self._config, self._ground
+        access = Access(config.replica_url, config.store_env) if config.replica_url else None
+        return Eraser(
+            config.database,
+            writer=ground.writer,
+            readers=ground.readers,
+            hits=self._store,
+            clock=ground.clock,
+            stored=StoredRules(Objects(access)) if access else None,
+            counts=self._limits is not None,
         )
 
     def _registry(self) -> Client | None:

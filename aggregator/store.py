@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from aggregator import metrics
 from aggregator.abandoning import store as abandoned
 from aggregator.describing.store import Described
+from aggregator.forgetting.rules import Erased
+from aggregator.forgetting.store import load_erased
 from aggregator.hits.interning import TextCache
 from aggregator.hits.store import HitWriter
 from aggregator.opening import store as sealed
@@ -31,6 +34,9 @@ from milepost.vocabulary import (
     StreamId,
 )
 from milepost.wire import STREAMS_MAX, PullAnswer
+
+# What is erased is overwritten, and not only left out.
+SECURE_DELETE = "PRAGMA secure_delete=ON"
 
 TEXTS_REMEMBERED_MAX, DESCRIBED_REMEMBERED_MAX = 50_000, 20_000
 
@@ -54,6 +60,7 @@ class Store:
         self._readers = readers
         self._texts = TextCache(TEXTS_REMEMBERED_MAX)
         self._described = Described(DESCRIBED_REMEMBERED_MAX)
+        self._erased: Erased | None = None  # None: the database has to be asked
         self._one_at_a_time = asyncio.Lock()
         self.commits = 0  # rises when something was made durable
 
@@ -192,14 +199,32 @@ class Store:
         """Run *work* of another store in one transaction; it touches no hit and no cursor."""
         return await self._writer.transact(work)
 
+    async def forget(self, work: Callable[[Connection], Iterable[str]]) -> None:
+        """Do *work*, which adds erase rules, or removes the texts that it returns.
+
+        What is pulled from then on is held against the rules, and gets new texts.
+        """
+        async with self._one_at_a_time:
+            self._erased = None
+            try:
+                gone = list(await self._writer.transact(work))
+            except BaseException:  # it may have happened
+                self._texts = TextCache(TEXTS_REMEMBERED_MAX)
+                self._described = Described(DESCRIBED_REMEMBERED_MAX)
+                raise
+            self._texts.forget(gone)
+            self._described.forget(gone)
+
     async def _transact(self, work: Callable[[Connection, HitWriter], T]) -> T:
         # One at a time, so that what a transaction learned is remembered before the next begins.
-        def run(db: Connection) -> tuple[T, HitWriter]:
-            hits = HitWriter(db, self._texts, self._described)
-            return work(db, hits), hits
+        def run(db: Connection) -> tuple[T, HitWriter, Erased]:
+            erased = load_erased(db) if self._erased is None else self._erased
+            hits = HitWriter(db, self._texts, self._described, erased)
+            return work(db, hits), hits, erased
 
         async with self._one_at_a_time:
-            result, hits = await self._writer.transact(run)
+            result, hits, self._erased = await self._writer.transact(run)
             hits.keep()
+            metrics.ERASED.inc(hits.refused)
             self.commits += 1
         return result

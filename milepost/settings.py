@@ -103,6 +103,27 @@ SETTINGS: dict[str, Setting] = {
         low=1,
         high=600,
     ),
+    "RETENTION_DAYS": Setting(
+        meaning="days for which hits are kept at least; their counts stay for good; 0: all stay",
+        readers=(AGGREGATOR,),
+        default="0",
+        low=0,
+        high=36500,
+    ),
+    "RETENTION_LINK_DAYS": Setting(
+        meaning="the same for hits of links; 0: as all others",
+        readers=(AGGREGATOR,),
+        default="0",
+        low=0,
+        high=36500,
+    ),
+    "RETENTION_ORPHAN_DAYS": Setting(
+        meaning="the same for hits that matched nothing; 0: as all others",
+        readers=(AGGREGATOR,),
+        default="0",
+        low=0,
+        high=36500,
+    ),
     "LITESTREAM_SOCKET": Setting(
         meaning="control socket of the litestream beside this service; empty: no replication",
         readers=(EDGE, AGGREGATOR, LINKS),

@@ -39,6 +39,7 @@ ACKNOWLEDGE = Scope("acknowledge")  # let an edge forget what is safe elsewhere
 OPEN = Scope("open")  # record keys and hashes from the key server
 HITS_READ = Scope("hits:read")  # the aggregator's query API
 HITS_WRITE = Scope("hits:write")  # have the aggregator try again, or write off, what is missing
+ERASE_WRITE = Scope("erase:write")  # remove hits for good, and reclassify what is stored
 LINKS_READ = Scope("links:read")
 LINKS_WRITE = Scope("links:write")
 LINKS_COUNT = Scope("links:count")  # tell the registry how many clicks limited links have had
@@ -62,6 +63,7 @@ OPERATOR_SCOPES = (
     *KEY_SERVER_SCOPES,
     HITS_READ,
     HITS_WRITE,
+    ERASE_WRITE,
     LINKS_WRITE,
     GRANTS_READ,
     GRANTS_WRITE,

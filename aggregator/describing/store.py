@@ -30,6 +30,12 @@ class Described:
         self.agents = TextCache(entries_max)
         self.referers = TextCache(entries_max)
 
+    def forget(self, values: Iterable[str]) -> None:
+        """Forget *values*, which the database does not have any more."""
+        gone = list(values)
+        self.agents.forget(gone)
+        self.referers.forget(gone)
+
 
 class Describer:
     """Describes what is new inside one transaction.

@@ -5,11 +5,12 @@ exactly as long as it is good for something, whatever is killed in between.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
+from aggregator.forgetting.store import remove_hashed
 from aggregator.hashes.judging import GivenUp, Settled
 from aggregator.opening.store import header_of
 from aggregator.rolling.store import changing
@@ -96,9 +97,10 @@ def _settle(db: Connection, settled: Settled, done: Counter[str]) -> None:
         reason = settled.fault
     elif settled.hashes:
         hits = [(number, index) for index in settled.hashes]
-        rows: Iterable[Any] = ((each, number, index) for index, each in settled.hashes.items())
+        rows = [(each, number, index) for index, each in settled.hashes.items()]
         with changing(db, hits, ((epoch, each) for each in settled.hashes.values())):
             done[HASHED] += db.executemany(PUT_HASH, rows).rowcount
+            remove_hashed(db, rows)
     (without,) = db.execute(WITHOUT_HASH, (number,)).fetchone()
     if without:
         done[reason] += without

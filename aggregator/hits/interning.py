@@ -5,7 +5,7 @@ given to another string later.  Two halves, so that what is used costs no
 ordering: what was not used while one half filled up is forgotten.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 CHARS_MAX = 256  # longer strings rarely come twice
 
@@ -30,6 +30,12 @@ class TextCache:
         for value, found in committed.items():
             if len(value) <= CHARS_MAX:
                 self._keep(value, found)
+
+    def forget(self, values: Iterable[str]) -> None:
+        """Forget *values*, which the database does not have any more."""
+        for value in values:
+            self._newer.pop(value, None)
+            self._older.pop(value, None)
 
     def _keep(self, value: str, found: int) -> None:
         if len(self._newer) >= self._half:

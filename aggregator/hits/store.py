@@ -6,8 +6,9 @@ from operator import itemgetter
 from typing import Any
 
 from aggregator.describing.store import Described, Describer
+from aggregator.forgetting.rules import NOTHING, Erased
 from aggregator.hits.interning import TextCache
-from milepost.record import Body, Record
+from milepost.record import Body, RawRecord, Record
 from milepost.sqlite import Connection
 from milepost.vocabulary import Epoch
 
@@ -31,24 +32,42 @@ class HitWriter:
     What it learned about strings is worth keeping only once that is committed.
     """
 
-    def __init__(self, connection: Connection, cache: TextCache, described: Described) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        cache: TextCache,
+        described: Described,
+        erased: Erased = NOTHING,
+    ) -> None:
+        """Write over *connection* all that is not *erased*."""
         self._connection = connection
+        self._erased = erased
         self._cache = cache
         self._learned: dict[str, int] = {}
         self._describer = Describer(connection, described, self._id)
         self.written = 0
+        self.refused = 0  # hits that must not be kept
 
     def write(self, batch: int, epoch: Epoch, body: Body) -> None:
         """Insert the records of *body* as the hits of the batch with the id *batch*."""
+        placed = list(body.placed())
+        if self._erased:
+            placed = [each for each in placed if not self._erased.covers(each[1])]
+        records = [record for _, record in placed]
         # Many fields of a batch say the same: each string is looked for once.
-        ids = self._ids(set(chain.from_iterable(map(_interned, body.records))))
+        ids = self._ids(set(chain.from_iterable(map(_interned, records))))
         self._connection.executemany(
-            PUT_HIT, (_row(batch, index, epoch, each, ids) for index, each in body.placed())
+            PUT_HIT, (_row(batch, index, epoch, each, ids) for index, each in placed)
         )
         self._describer.describe(
-            (each.agent for each in body.records), (each.referer for each in body.records)
+            (each.agent for each in records), (each.referer for each in records)
         )
-        self.written += len(body.records)
+        self.written += len(records)
+        self.refused += len(body.records) - len(records)
+
+    def fields_of(self, raw: RawRecord) -> dict[str, str]:
+        """Return what may be kept of a record that could not be encoded."""
+        return {} if self._erased.covers_text(raw.fields) else dict(raw.fields)
 
     def keep(self) -> None:
         """Remember what was learned, once it is committed."""

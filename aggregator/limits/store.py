@@ -28,16 +28,38 @@ NEXT_BEHIND = "SELECT min(upto) FROM click_count WHERE upto > ?"
 NEWEST = "SELECT max(id) FROM applied"
 BATCHES = "SELECT id, count FROM applied WHERE id > ? ORDER BY id LIMIT ?"
 
+# Up to where all clicks are counted that ever will be; NULL: nobody counts any.
+COUNTED_UPTO = """
+    SELECT min(upto)
+      FROM (SELECT min(upto) AS upto FROM click_count WHERE upto IS NOT NULL
+             UNION ALL
+            SELECT upto FROM click_place
+             WHERE EXISTS (SELECT 1 FROM click_count WHERE upto IS NULL))
+"""
+
 # A click was answered with a redirect.  The + keeps the range of the primary key in use,
 # whatever indexes there are.
-CLICKS = """
+COUNTS = """
+    +link IS NOT NULL
+    AND +kind = (SELECT id FROM text WHERE value = 'link')
+    AND +method = (SELECT id FROM text WHERE value = 'GET')
+    AND +status IN (301, 302, 307, 308)
+"""
+CLICKS = f"""
     SELECT (SELECT value FROM text WHERE id = counted.link), clicks
       FROM (SELECT link, count(*) AS clicks FROM hit
-             WHERE batch > ? AND batch <= ? AND +link IS NOT NULL
-               AND +kind = (SELECT id FROM text WHERE value = 'link')
-               AND +method = (SELECT id FROM text WHERE value = 'GET')
-               AND +status IN (301, 302, 307, 308)
+             WHERE batch > ? AND batch <= ? AND {COUNTS}
              GROUP BY +link) AS counted
+"""
+# Rows that go by their age are counted before, also for links that have no limit yet.
+KEEP_CLICKS = f"""
+    INSERT INTO past_clicks (link, clicks)
+    SELECT (SELECT value FROM text WHERE id = counted.link), clicks
+      FROM (SELECT link, count(*) AS clicks FROM json_each(?) AS asked CROSS JOIN hit
+             WHERE batch = asked.value ->> 0 AND idx = asked.value ->> 1 AND {COUNTS}
+             GROUP BY +link) AS counted
+     WHERE true
+        ON CONFLICT (link) DO UPDATE SET clicks = clicks + excluded.clicks
 """
 
 TOTALS = """
@@ -51,7 +73,9 @@ JUMP = """
 # A link whose id is in no hit has nothing to catch up with.
 ENLIST = """
     INSERT INTO click_count (link, clicks, upto)
-    SELECT ?1, 0, iif(EXISTS (SELECT 1 FROM text WHERE value = ?1), 0, NULL) WHERE true
+    SELECT ?1, coalesce((SELECT clicks FROM past_clicks WHERE link = ?1), 0),
+           iif(EXISTS (SELECT 1 FROM text WHERE value = ?1), 0, NULL)
+     WHERE true
         ON CONFLICT (link) DO NOTHING
 """
 ADD_TOGETHER = "UPDATE click_count SET clicks = clicks + ? WHERE link = ? AND upto IS NULL"
@@ -127,6 +151,17 @@ class LimitStore:
 
         await self._writer.transact(work)
         return True
+
+
+def counted_upto(db: Connection) -> int | None:
+    """Return the batch up to which clicks are counted; None: nothing has to be."""
+    found = db.execute(COUNTED_UPTO).fetchone()
+    return None if found is None or found[0] is None else int(found[0])
+
+
+def keep_clicks(db: Connection, places: str) -> None:
+    """Count the clicks at *places* (written as JSON), which go, for whoever counts later."""
+    db.execute(KEEP_CLICKS, (places,))
 
 
 async def _slice_end(db: Any, after: int) -> int | None:

@@ -104,7 +104,7 @@ def _write(db: Connection, hits: HitWriter, number: int, opened: Opened) -> None
     header, body = opened.batch.header, opened.body
     hits.write(number, header.epoch, body)
     rows = (
-        (header.batch, each.index, each.reason, orjson.dumps(dict(each.fields)).decode())
+        (header.batch, each.index, each.reason, orjson.dumps(hits.fields_of(each)).decode())
         for each in body.raw
     )
     db.executemany(PUT_RAW, rows)

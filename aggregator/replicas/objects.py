@@ -111,6 +111,21 @@ class Objects:
                     await obstore.delete_async(store, paths)
         return (await self.contents(name)).files == 0
 
+    async def put(self, path: str, content: bytes) -> None:
+        """Put a small object at *path*, in the place of what is there."""
+        async with self._calls() as store:
+            await obstore.put_async(store, path, content)
+
+    async def read_below(self, folder: str) -> list[bytes]:
+        """Return what the small objects in *folder* hold."""
+        found = []
+        async with self._calls() as store:
+            async for chunk in obstore.list(store, prefix=folder):
+                for each in chunk:
+                    told = await obstore.get_async(store, each["path"])
+                    found.append(bytes(await told.bytes_async()))
+        return found
+
     @contextlib.asynccontextmanager
     async def _calls(self) -> AsyncIterator[ObjectStore]:
         try:

@@ -7,30 +7,34 @@ its own transaction.
 
 import contextlib
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from operator import add
 from typing import Any, NamedTuple
 
-import orjson
-
 from aggregator.rolling.cells import HITS, OF_BOTS, WIDTH, Cells, Seen, Who, count, seen_from
-from aggregator.rolling.fields import (
-    ABSENT,
-    CLICK,
-    DIMENSIONS,
-    FIELDS,
-    FROM_HIT,
-    HUMAN,
-    MISSING,
-    expression,
-    expressions,
+from aggregator.rolling.fields import ABSENT, DIMENSIONS, FIELDS, FROM_HIT, MISSING, expressions
+from aggregator.rolling.spans.store import (
+    ALL,
+    SEEN,
+    Place,
+    are_regular,
+    clicks_before,
+    past_of,
+    places_of,
+    put_regular,
+    seen_at,
+    spans_now,
+    spans_upto,
+    stored_spans,
+    values_of,
 )
-from aggregator.rolling.tiers import EVERY_EPOCH, HOUR_MS, TIERS, TOGETHER, bucket_of
+from aggregator.rolling.tiers import EVERY_EPOCH, TIERS, TOGETHER, bucket_of
 from aggregator.rolling.visitors import (
-    Span,
+    NO_CLICK,
     Spans,
     count_crowd,
     count_spans,
+    joined,
     mixed,
     move,
     spans_of,
@@ -40,54 +44,17 @@ from milepost.sqlite import Connection
 BLOCK_HITS = 1_024
 BLOCKS_IN_SPAN = 1_024
 REGULAR_CLICKS = 64  # of one visitor in one epoch
-
-ALL = tuple(range(len(DIMENSIONS)))
-
-Place = tuple[int, int]  # of a hit: its batch, as applied.id, and its place in that
+NOWHERE = places_of(())
 
 UPTO = "SELECT upto FROM rolled"
 # The batch that completes a block behind a place.
 BLOCK_END = "SELECT batch FROM hit WHERE batch > ? ORDER BY batch, idx LIMIT 1 OFFSET ?"
-HOUR = f"hit.time_ms - hit.time_ms % {HOUR_MS}"
-SEEN = f"hit.epoch, {HOUR}, hit.visitor, {CLICK}, {HUMAN}"
 SLICE = f"""
     SELECT hit.time_ms, {SEEN}, {expressions(FIELDS)} FROM {FROM_HIT}
      WHERE hit.batch > ? AND hit.batch <= ?
 """
-# The join stays as it is written: from the few visitors to their clicks.
-CLICKS_OF = f"""
-    SELECT {SEEN}, {{values}}
-      FROM json_each(?) AS asked CROSS JOIN {FROM_HIT}
-     WHERE hit.epoch = asked.value ->> 0 AND hit.visitor = unhex(asked.value ->> 1)
-       AND hit.batch <= ? AND {CLICK}
-"""
 SEEN_AHEAD = f"SELECT {SEEN}, {{values}} FROM {FROM_HIT} WHERE hit.batch > ? LIMIT ?"
 
-
-def values_of(dimensions: Iterable[int]) -> str:
-    """Return the SQL of the values of *dimensions*, as columns."""
-    return ", ".join(f"coalesce({expression(DIMENSIONS[number])}, 0)" for number in dimensions)
-
-
-VALUES = values_of(ALL)
-SEEN_AT = f"""
-    SELECT {SEEN}, {VALUES}
-      FROM json_each(?) AS asked CROSS JOIN {FROM_HIT}
-     WHERE hit.batch = asked.value ->> 0 AND hit.idx = asked.value ->> 1 AND hit.batch <= ?
-"""
-ARE_REGULAR = """
-    SELECT regular.epoch, regular.visitor
-      FROM json_each(?) AS asked CROSS JOIN regular
-     WHERE regular.epoch = asked.value ->> 0 AND regular.visitor = unhex(asked.value ->> 1)
-       AND regular.dimension = 0 AND regular.value = 0
-"""
-SPANS_OF = """
-    SELECT epoch, visitor, dimension, regular.value,
-           human_first, human_last, bot_first, bot_last
-      FROM json_each(?) AS asked CROSS JOIN regular
-     WHERE epoch = asked.value ->> 0 AND visitor = unhex(asked.value ->> 1)
-       AND dimension = asked.value ->> 2 AND regular.value = asked.value ->> 3
-"""
 
 PUT_BLOCK = """
     INSERT INTO block (id, first_batch, last_batch, first_ms, last_ms)
@@ -118,8 +85,6 @@ NOTE_SPAN = """
         ON CONFLICT (epoch) DO UPDATE
        SET first_ms = min(first_ms, excluded.first_ms), last_ms = max(last_ms, excluded.last_ms)
 """
-PUT_REGULAR = f"INSERT OR REPLACE INTO regular VALUES ({', '.join('?' * 8)})"
-DROP_REGULAR = "DELETE FROM regular WHERE epoch = ? AND visitor = ?"
 
 
 def roll_block(db: Connection, hits: int = BLOCK_HITS) -> int:
@@ -165,12 +130,12 @@ def _count(db: Connection, seen: Seen, upto: int) -> None:
     count(cells, seen, ALL)
     clicks = seen.of_visitors()
     found = _count_visitors(db, cells, clicks, upto, ALL)
-    _add_cells(db, cells)
+    add_cells(db, cells)
     _note_spans(db, clicks)
     for who in found.regular:
-        _put_regular(db, who, found.after[who])
+        put_regular(db, who, found.after[who])
     for who in found.become:
-        _put_regular(db, who, found.known.get(who, {}) | found.after[who])
+        put_regular(db, who, found.known.get(who, {}) | found.after[who])
 
 
 class Ahead(NamedTuple):
@@ -206,18 +171,17 @@ def _count_visitors(
     db: Connection, cells: Cells, clicks: Seen, upto: int, dimensions: Sequence[int]
 ) -> _Visitors:
     """Add the visitors of *clicks* to *cells*; what they clicked up to *upto* is counted."""
-    regular = {*db.execute(ARE_REGULAR, (names_of(clicks.who()),))}
-    before = _clicks_before(db, {*clicks.who()} - regular, upto, dimensions)
+    regular = are_regular(db, clicks.who())
+    others = {*clicks.who()} - regular
+    before, past = clicks_before(db, others, upto, dimensions), past_of(db, others)
     times = Counter(before.who()) + Counter(clicks.who())
     become = {who for who, count in times.items() if count > REGULAR_CLICKS} - regular
-    slow = regular | become | mixed(before, clicks)
+    slow = regular | become | mixed(before, clicks) | past.keys()
     crowd, few = _apart(clicks, slow)
     crowd_before, few_before = _apart(before, slow)
     count_crowd(cells, crowd, crowd_before, dimensions)
-    known = spans_of(few_before, dimensions)
-    touched = keys_of(spans_of(few, dimensions), regular)
-    for who, key, span in map(_span, db.execute(SPANS_OF, (touched,))):
-        known.setdefault(who, {})[key] = span
+    known = joined(spans_of(few_before, dimensions), past)
+    known |= stored_spans(db, regular, spans_of(few, dimensions))
     return _Visitors(regular, become, known, count_spans(cells, few, known, dimensions))
 
 
@@ -233,56 +197,44 @@ def changing(db: Connection, hits: Iterable[Place], who: Iterable[Who] = ()) -> 
     *who* are the visitors that they get, if they get any that they did not have.
     """
     upto = place(db)
-    listed = orjson.dumps([each for each in hits if each[0] <= upto]).decode()
-    if listed == "[]":  # what is not rolled yet is read as it is
+    listed = places_of(each for each in hits if each[0] <= upto)
+    if listed == NOWHERE:  # what is not rolled yet is read as it is
         yield
         return
-    was = _seen_at(db, listed, upto)
-    visitors = {*who, *was.of_visitors().who()}
-    before = spans_of(_clicks_before(db, visitors, upto, ALL), ALL)
+    was = seen_at(db, listed, upto)
+    clicks = was.of_visitors()
+    visitors = {*who, *clicks.who()}
+    regular = are_regular(db, visitors)
+    before = spans_upto(db, visitors - regular, upto)
     yield
-    has = _seen_at(db, listed, upto)
+    has = seen_at(db, listed, upto)
     cells: Cells = {}
     count(cells, was, ALL, -1)
     count(cells, has, ALL)
-    after = spans_of(_clicks_before(db, visitors, upto, ALL), ALL)
-    move(cells, before, after)
-    _add_cells(db, cells)
+    move(cells, before, spans_upto(db, visitors - regular, upto))
+    move_regular(db, cells, regular, (clicks, has.of_visitors()), upto)
+    add_cells(db, cells)
     _note_spans(db, has.of_visitors())
-    for each in db.execute(ARE_REGULAR, (names_of(visitors),)).fetchall():
-        db.execute(DROP_REGULAR, each)
-        _put_regular(db, each, after.get(each, {}))
 
 
-def names_of(visitors: Iterable[Who]) -> str:
-    """Write *visitors*, each once, so that one bound value holds them all."""
-    return orjson.dumps([(epoch, visitor.hex()) for epoch, visitor in {*visitors}]).decode()
+def move_regular(
+    db: Connection, cells: Cells, regular: Container[Who], clicks: tuple[Seen, Seen], upto: int
+) -> None:
+    """Count that the *clicks* of who is *regular*, which were the first, are the second now."""
+    was, has = (each.only([who in regular for who in each.who()]) for each in clicks)
+    touched = joined(spans_of(was, ALL), spans_of(has, ALL))
+    stored = stored_spans(db, touched, touched)
+    before = {
+        who: {key: stored.get(who, {}).get(key, NO_CLICK) for key in spans}
+        for who, spans in touched.items()
+    }
+    after = spans_now(db, before, was, has, upto)
+    move(cells, before, after)
+    for who, spans in after.items():
+        put_regular(db, who, spans)
 
 
-def keys_of(touched: Mapping[Who, Spans], regular: Iterable[Who]) -> str:
-    """Write what is *touched* of those who are *regular*, for SPANS_OF."""
-    return orjson.dumps(
-        [(who[0], who[1].hex(), *key) for who in regular for key in touched[who]]
-    ).decode()
-
-
-def _seen_at(db: Connection, listed: str, upto: int) -> Seen:
-    return seen_from(db.execute(SEEN_AT, (listed, upto)), len(ALL))
-
-
-def _clicks_before(
-    db: Connection, who: Iterable[Who], upto: int, dimensions: Sequence[int]
-) -> Seen:
-    sql = CLICKS_OF.format(values=values_of(dimensions))
-    return seen_from(db.execute(sql, (names_of(who), upto)), len(dimensions))
-
-
-def _span(row: Sequence[Any]) -> tuple[Who, tuple[int, int], Span]:
-    epoch, visitor, dimension, value, *span = row
-    return (epoch, visitor), (dimension, value), Span(*span)
-
-
-def _add_cells(db: Connection, cells: Cells) -> None:
+def add_cells(db: Connection, cells: Cells) -> None:
     """Add *cells* to the rollups of every tier; what counts nothing any more goes."""
     rows: dict[tuple[int, ...], list[int]] = {}
     for (dimension, value, epoch, hour_ms), cell in cells.items():
@@ -302,7 +254,3 @@ def _note_spans(db: Connection, clicks: Seen) -> None:
     for epoch, hour_ms in {*zip(clicks.epochs, clicks.hours, strict=True)}:
         spans.setdefault(epoch, []).append(hour_ms)
     db.executemany(NOTE_SPAN, ((epoch, min(hours), max(hours)) for epoch, hours in spans.items()))
-
-
-def _put_regular(db: Connection, who: Who, spans: Spans) -> None:
-    db.executemany(PUT_REGULAR, ((*who, *key, *span) for key, span in spans.items()))

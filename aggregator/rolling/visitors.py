@@ -46,6 +46,15 @@ class Span(NamedTuple):
             return Span(min(first, hour_ms), max(last, hour_ms), bot_first, bot_last)
         return Span(first, last, min(bot_first, hour_ms), max(bot_last, hour_ms))
 
+    def joined(self, other: "Span") -> "Span":
+        """Return the span of the clicks of both."""
+        return Span(
+            min(self.human_first, other.human_first),
+            max(self.human_last, other.human_last),
+            min(self.bot_first, other.bot_first),
+            max(self.bot_last, other.bot_last),
+        )
+
     def hours(self) -> tuple[int, ...]:
         """Return where it is counted, in the order of SPAN_COLUMNS."""
         first, last, bot_first, bot_last = self
@@ -128,6 +137,16 @@ def spans_of(
             span = spans.get(key) or known.get(key, NO_CLICK)
             spans[key] = span.with_click(hour_ms, human=human)
     return after
+
+
+def joined(one: Mapping[Who, Spans], other: Mapping[Who, Spans]) -> dict[Who, Spans]:
+    """Return the spans of the clicks of both."""
+    found = {who: dict(spans) for who, spans in one.items()}
+    for who, spans in other.items():
+        into = found.setdefault(who, {})
+        for key, span in spans.items():
+            into[key] = into.get(key, NO_CLICK).joined(span)
+    return found
 
 
 def move(cells: Cells, before: Mapping[Who, Spans], after: Mapping[Who, Spans]) -> None:

@@ -29,7 +29,7 @@ def find(
 
 
 def _from_rollups(db: Connection, question: Question, plan: FromRollups, rows_max: int) -> Found:
-    since_ms = rows_since(db)
+    since_ms = rows_since(db, question.filters)
     value = value_of(db, plan.dimension, plan.value)
     if value is None:  # no hit ever had it
         return Found(
@@ -54,7 +54,7 @@ def _from_rollups(db: Connection, question: Question, plan: FromRollups, rows_ma
 
 def from_rows(db: Connection, question: Question, narrowing: Narrowing, rows_max: int) -> Found:
     """Count out of the rows, which can tell everything."""
-    since_ms = rows_since(db)
+    since_ms = rows_since(db, question.filters)
     if since_ms is not None and question.start_ms < since_ms:
         msg = (
             f"start: the rows before {rfc3339(since_ms)} are gone, and this is "

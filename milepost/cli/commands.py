@@ -4,6 +4,7 @@ from milepost.cli.completion import completion
 from milepost.cli.config import config
 from milepost.cli.dev import dev
 from milepost.cli.downloads import downloads
+from milepost.cli.erase import erase
 from milepost.cli.export import export as export_hits
 from milepost.cli.grants import grants
 from milepost.cli.group import cli
@@ -20,6 +21,7 @@ from milepost.cli.set_aside import set_aside
 from milepost.cli.sources import sources
 from milepost.cli.stats import stats
 from milepost.cli.tokens import tokens
+from milepost.cli.upkeep import reclassify, retention
 
 COMMANDS = (
     *(dev, serve, hits, export_hits, links, grants, log, keys, sources, reconcile, set_aside),
@@ -28,6 +30,8 @@ COMMANDS = (
 for command in (*COMMANDS, downloads):
     cli.add_command(command)
 for command in (stats, tokens, completion):
+    cli.add_command(command)
+for command in (erase, retention, reclassify):
     cli.add_command(command)
 for command in (import_links, export, status):
     links.add_command(command)

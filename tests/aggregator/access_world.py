@@ -75,6 +75,7 @@ class Aggregator:
             clock=clock,
             entropy=os.urandom,
             asker=Asker(world.queries),
+            forgetting=world.forgetting(),
             keeper=keeper,
             tagged=tagged,
             origins=frozenset(origins),

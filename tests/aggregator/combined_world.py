@@ -18,6 +18,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from aggregator.fencing.fence import Fence
+from aggregator.forgetting.ages.retention import Retention
+from aggregator.forgetting.ages.rules import Ages
+from aggregator.forgetting.erasing import Eraser
+from aggregator.forgetting.handlers import Forgetting
 from aggregator.hashes.asking import HashAsker
 from aggregator.hashes.store import HashStore
 from aggregator.opening.keyring import Keyring
@@ -25,6 +29,7 @@ from aggregator.opening.late import LateOpener
 from aggregator.pulling.intake import Intake
 from aggregator.pulling.puller import Puller
 from aggregator.pulling.safe import Safe
+from aggregator.reclassifying.reclassifier import Reclassifier
 from aggregator.store import Store
 from key_server.boxes import Destroyed, EpochSecrets, as_hashes, open_items
 from milepost.batch import (
@@ -433,6 +438,19 @@ class World:
         """Return what asks for hashes, and remembers nothing yet."""
         client = Client(self._session, self.keys.url, Secret(TOKEN))
         return HashAsker(client, self.hashes, self.keyring, self.clock, Random(5).randbytes)
+
+    def forgetting(self, eraser: Eraser | None = None, ages: Ages | None = None) -> Forgetting:
+        """Return what answers the calls that forget."""
+        erasing = eraser or Eraser(
+            self.path,
+            writer=self.writer,
+            readers=self.readers,
+            hits=self.store,
+            clock=self.clock,
+        )
+        retention = Retention(ages or Ages(), self.writer, self.queries, self.clock)
+        reclassifier = Reclassifier(self.writer, self.queries)
+        return Forgetting(erasing, retention, reclassifier, self.queries, self.clock)
 
     async def close(self) -> None:
         """Close the database."""

@@ -1,7 +1,7 @@
 """A combined database of few rows, and what its rollups have to say."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Row:
         return self.method == "GET" and self.status in REDIRECTS
 
 
-AGENTS = {
+AGENTS: dict[str | None, tuple[str | None, ...]] = {
     None: ("library", None, None, None),
     "firefox": ("human", "desktop", "Linux", "Firefox"),
     "safari": ("human", "mobile", "iOS", "Safari"),
@@ -70,15 +70,19 @@ class Small:
         self.rows: list[Row] = []
         self.batches = 0
         self._texts: dict[str, int] = {}
-        for agent, (kind, *rest) in AGENTS.items():
-            values = [self.text(each) for each in (kind, *rest)]
+        self._describe()
+
+    def _describe(self) -> None:
+        """Describe every agent and referer that is not described, or not any more."""
+        for agent, words in AGENTS.items():
+            values = [self.text(each) for each in words]
             self.db.execute(
-                "INSERT INTO agent_class VALUES (?, 1, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO agent_class VALUES (?, 1, ?, ?, ?, ?)",
                 (self.text(agent) or 0, *values),
             )
         for referer, host in HOSTS.items():
             ids = (self.text(referer), self.text(host))
-            self.db.execute("INSERT INTO referrer VALUES (?, ?)", ids)
+            self.db.execute("INSERT OR IGNORE INTO referrer VALUES (?, ?)", ids)
 
     def text(self, value: str | None) -> int | None:
         """Return the id of *value*."""
@@ -88,6 +92,12 @@ class Small:
             made = self.db.execute("INSERT INTO text (value) VALUES (?)", (value,))
             self._texts[value] = made.lastrowid or 0
         return self._texts[value]
+
+    def forget(self, texts: Iterable[str]) -> None:
+        """Take note that *texts* are gone, which no row has."""
+        for text in texts:
+            del self._texts[text]
+        self._describe()
 
     def named(self, value: int) -> str:
         """Return the text with an id."""

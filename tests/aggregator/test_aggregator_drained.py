@@ -44,6 +44,7 @@ async def api(
         clock=world.clock,
         entropy=Random(5).randbytes,
         asker=Asker(world.queries),
+        forgetting=world.forgetting(),
         sweeper=sweeper,
     )
     client: TestClient[Any, Any] = await aiohttp_client(app)

@@ -59,6 +59,7 @@ async def connect(
         clock=world.clock,
         entropy=bytes,
         asker=asker or Asker(world.queries),
+        forgetting=world.forgetting(),
     )
     return await aiohttp_client(app)
 

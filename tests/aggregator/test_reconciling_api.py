@@ -38,6 +38,7 @@ async def api(
         clock=world.clock,
         entropy=Random(5).randbytes,
         asker=Asker(world.queries),
+        forgetting=world.forgetting(),
     )
     client: TestClient[Any, Any] = await aiohttp_client(app, headers={"Authorization": "Bearer t"})
     return client

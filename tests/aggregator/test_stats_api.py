@@ -181,8 +181,12 @@ async def test_rows_that_are_gone_are_missed_by_nobody_unheard(
     rows = [a_record(n + late * (n % 2), agent=PERSON) for n in range(1, 1_101)]
     await pull(world, rows[:600], rows[600:])
     await world.writer.transact(roll_block)
+    since_ms = START + late
     await world.writer.transact(
-        lambda db: db.execute("DELETE FROM hit WHERE time_ms < ?", (START + late,))
+        lambda db: db.execute("DELETE FROM hit WHERE time_ms < ?", (since_ms,))
+    )
+    await world.writer.transact(
+        lambda db: db.execute("INSERT INTO retained VALUES ('link', ?, 0, 0)", (since_ms + 1,))
     )
 
     told = await ask(client, **DAY, group_by="region")

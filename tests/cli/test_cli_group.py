@@ -58,6 +58,8 @@ def test_the_commands_of_this_version() -> None:
         *("log", "log ls", "log cat", "log tail", "log verify"),
         *("set-aside", "set-aside ls", "set-aside retry"),
         *("tokens", "tokens create", "tokens list", "tokens revoke"),
+        *("erase", "erase visitor", "erase link", "erase host", "erase ls"),
+        *("retention", "reclassify"),
     }
 
 

@@ -8,8 +8,9 @@ is read like one more.
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from aggregator.asking.filters import INTEGER_MAX
+from aggregator.asking.filters import INTEGER_MAX, Filter
 from aggregator.asking.store import ANY, Condition, Term
+from aggregator.forgetting.ages.store import horizon
 from aggregator.rolling.fields import (
     ABSENT,
     CLICK,
@@ -95,10 +96,6 @@ COUNT_INSIDE = f"""
        AND {{value}} IN (SELECT value FROM json_each(?))
      GROUP BY 1, 2
 """
-SINCE = """
-    SELECT (SELECT min(time_ms) FROM hit),
-           (SELECT min(bucket_ms) FROM rollup WHERE dimension = 0 AND tier = 0)
-"""
 
 
 class Counts(NamedTuple):
@@ -120,14 +117,19 @@ class Sought(NamedTuple):
     listed: str
 
 
-def rows_since(db: Connection) -> int | None:
-    """Return since when there are rows, or None if none are gone that the rollups count."""
-    oldest_ms, rolled_ms = db.execute(SINCE).fetchone()
-    if rolled_ms is None or (
-        oldest_ms is not None and oldest_ms - oldest_ms % HOUR_MS <= rolled_ms
-    ):
-        return None
-    return INTEGER_MAX if oldest_ms is None else int(oldest_ms + -oldest_ms % HOUR_MS)
+def rows_since(db: Connection, filters: Iterable[Filter] = ()) -> int | None:
+    """Return since when all rows are there of the kinds that *filters* let through.
+
+    None: none of them went by their age.
+    """
+    kinds = {
+        str(value)
+        for each in filters
+        if each.field == "kind" and not (each.negated or each.prefix)
+        for value in each.values
+    }
+    since_ms = horizon(db, kinds or None)
+    return None if since_ms is None else since_ms + -since_ms % HOUR_MS
 
 
 def seek(db: Connection, question: Question, condition: Condition, rows_max: int) -> Sought:

@@ -1,0 +1,1 @@
+"""Retention: hits that go by their age, while what was counted of them stays."""

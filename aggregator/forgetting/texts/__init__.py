@@ -1,0 +1,1 @@
+"""Texts that nothing has any more."""

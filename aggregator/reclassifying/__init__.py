@@ -1,0 +1,1 @@
+"""Reclassifying: what is stored of user agents is brought up to the lists of this version."""
