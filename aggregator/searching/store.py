@@ -61,7 +61,9 @@ SEEK = f"""
        AND {{beyond}} AND {{condition}}
      ORDER BY {{order}} LIMIT ?
 """
-LISTED = "SELECT block FROM posting WHERE span = ? AND field = ? AND value IN ({marks}) LIMIT ?"
+LISTED = (
+    "SELECT DISTINCT block FROM posting WHERE span = ? AND field = ? AND value IN ({marks}) LIMIT ?"
+)
 LISTED_ANY = """
     SELECT DISTINCT block FROM posting WHERE span = ? AND field = ? AND value >= 0 LIMIT ?
 """
