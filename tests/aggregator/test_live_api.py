@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 import orjson
@@ -14,9 +15,12 @@ from aggregator.access.narrowing import Narrowing
 from aggregator.access.tagged import TaggedLinks
 from aggregator.asking.asker import Asker
 from aggregator.asking.budget import Allowance, Budget
+from aggregator.asking.filters import read_filters
 from aggregator.live import arrivals, stream
 from aggregator.live.api import LIVE_CALLS
+from aggregator.live.pieces import Bookmark, piece_after, resumed_bookmark, written_bookmark
 from aggregator.metrics import LIVE_CUT
+from aggregator.searching import store
 from milepost.clock import SystemClock
 from milepost.http import TOKENS, new_app
 from milepost.openapi import Api, add_calls
@@ -214,6 +218,27 @@ async def test_one_reader_feeds_all(client: Client, regions: Regions, asker: Cou
         assert asker.asked - asked < 100  # 110 would be one each
         for follower in followers:
             await follower.__aexit__(None, None, None)
+
+
+async def test_a_search_that_ended_early_can_be_gone_on_with(
+    world: World, regions: Regions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the budget ended between two hits, what is told of the place leads back to it."""
+    monkeypatch.setattr(store, "BLOCK_HITS", 2)
+    await regions.hits(2, region="dfw")
+    await regions.hits(2, region="cdg")
+    filters = read_filters({"region": ["cdg"]})
+    begin = Bookmark(0, 0)
+
+    def ask(db: Connection, budget: Budget) -> None:
+        first = piece_after(db, begin, replace(budget, rows=1), filters)
+        told = written_bookmark(first.generation, first.end)
+        rest = piece_after(db, resumed_bookmark(db, told), budget, filters)
+        assert (first.arrivals, first.more) == ([], True)
+        assert begin < first.end
+        assert len(rest.arrivals) == 2
+
+    await Asker(world.queries).ask(ask)
 
 
 async def test_little_is_kept_and_nothing_lost(
