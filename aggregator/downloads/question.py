@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC
 
 from aggregator.asking.filters import BOTS, CHOICES, NAMES, read_filters
-from aggregator.asking.times import read_moment
+from aggregator.asking.times import LAST_MS, read_moment
 from aggregator.searching.question import Selection, Told, choice, one, refuse_unknown
 from milepost.batch import HOUR_MS
 from milepost.errors import RejectedError
@@ -42,8 +42,8 @@ def read_question(told: Told, now_ms: int) -> Question:
     end_ms += -end_ms % DAY_MS
     start_ms = _moment(told, "start", end_ms - DAYS_DEFAULT * DAY_MS, now_ms)
     start_ms -= start_ms % DAY_MS
-    if not start_ms < end_ms <= start_ms + DAYS_MAX * DAY_MS:
-        msg = f"start, end: want 1 to {DAYS_MAX} days in UTC"
+    if not 0 <= start_ms < end_ms <= min(start_ms + DAYS_MAX * DAY_MS, LAST_MS):
+        msg = f"start, end: want 1 to {DAYS_MAX} days in UTC, from 1970 to 9892"
         raise RejectedError(msg)
     bots = choice(told, BOTS, (EXCLUDE, *(each for each in CHOICES if each != EXCLUDE)))
     return Question(

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from aggregator.asking import filters
 from aggregator.asking.filters import BOTS, Filter, read_filters
-from aggregator.asking.times import NOW, read_moment, read_zone
+from aggregator.asking.times import LAST_MS, NOW, read_moment, read_zone
 from aggregator.rolling.fields import DIMENSIONS, TOTAL
 from aggregator.searching.question import Told, choice, one, refuse_unknown
 from aggregator.stats.buckets import (
@@ -27,7 +27,7 @@ LIMIT_DEFAULT, LIMIT_MAX = 100, 1_000
 GROUPED_MAX = 2  # dimensions
 BUCKETS_MAX = 10_000
 CELLS_MAX = 100_000  # buckets of all groups together
-LAST_MS = 250_000_000_000_000  # in the year 9892: later ones have no local time
+YEARS_MAX = 100  # each week of them is looked up, whether there is anything or not
 DAYS, UTC = 30, "UTC"
 OWN_NAMES = ("start", "end", "tz", "group_by", "interval", BOTS, "uniques", "limit")
 NAMES = (*OWN_NAMES, *(name for name in filters.NAMES if name != BOTS))
@@ -93,6 +93,9 @@ def _range(told: Told, zone: ZoneInfo, now_ms: int) -> tuple[int, int]:
             raise RejectedError(msg)
     if start_ms >= end_ms:
         msg = "start: want a moment before the end"
+        raise RejectedError(msg)
+    if end_ms - start_ms > YEARS_MAX * 366 * DAY_MS:
+        msg = f"start: want at most {YEARS_MAX} years before the end"
         raise RejectedError(msg)
     return hour_before(start_ms, zone), hour_after(end_ms, zone)
 
