@@ -42,6 +42,7 @@ log = get_log(__name__)
 FORMATS = (JSON, JSONL, CSV, TSV)
 EXPORT_FORMATS = (JSONL, CSV, TSV, PARQUET)
 EXPORTS_MAX = 2  # at the same time: other questions have connections left
+SEND_SECONDS_MAX = 300.0  # that a caller may take for one piece: others wait for its place
 # Of each piece of an export; a piece without rows is no end.
 PIECE = Allowance(rows=200_000, seconds=60)
 
@@ -103,10 +104,10 @@ async def _send(
     content = await asker.ask(exported.piece, allowance=PIECE)  # refusals come before a byte
     await response.prepare(request)
     try:
-        await response.write(content)
+        await _write(response, content)
         while not exported.done:
-            await response.write(await asker.ask(exported.piece, allowance=PIECE))
-    except (ConnectionError, ServiceError) as error:
+            await _write(response, await asker.ask(exported.piece, allowance=PIECE))
+    except (ConnectionError, TimeoutError, ServiceError) as error:
         # The head has gone, and what has come must not look whole.
         log.warning("export.broken_off", reason=type(error).__name__)
         if request.transport is not None:
@@ -114,6 +115,11 @@ async def _send(
         return response
     await response.write_eof()
     return response
+
+
+async def _write(response: web.StreamResponse, content: bytes) -> None:
+    async with asyncio.timeout(SEND_SECONDS_MAX):
+        await response.write(content)
 
 
 def told_of(query: MultiMapping[str]) -> Told:
