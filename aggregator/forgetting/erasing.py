@@ -71,7 +71,10 @@ class Eraser:
     async def add(self, rule: Rule) -> State:
         """Make *rule* hold from now on; return how far it is carried out."""
         await self._take_over([rule])
-        await self._keep_beside()
+        try:
+            await self._keep_beside()
+        except OSError as error:  # the rule holds; the job tries again
+            log.warning("erase.failed", reason=f"rules are not kept everywhere: {error}")
         (found,) = [each for each in await self.states() if each.rule.target == rule.target]
         log.warning("erase.ruled", kind=rule.target.kind, who=rule.who)
         return found
