@@ -14,13 +14,10 @@ from aggregator.asking.filters import Filter, named
 from aggregator.searching.exporting import Export
 from aggregator.searching.paging import Page, Shape, page_of
 from aggregator.searching.question import (
-    SELECTING,
-    SHAPE,
     Told,
     choice,
     read_question,
     read_selection,
-    refuse_unknown,
 )
 from aggregator.searching.rows import (
     CSV,
@@ -66,7 +63,6 @@ def search_handlers(asker: Asker, clock: Clock, tagged: TaggedLinks) -> Mapping[
 
     async def export(request: web.Request) -> web.StreamResponse:
         told = told_of(request.query)
-        refuse_unknown(told, (*SELECTING, *SHAPE))
         form = choice(told, "format", EXPORT_FORMATS)
         selection = read_selection(told, clock.now())
         if running.locked():
