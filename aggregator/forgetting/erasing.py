@@ -56,6 +56,7 @@ class Eraser:
         self._in_store: set[Target] = set()
         self._fetched = stored is None
         self._last_error = ""
+        self.taken = 0  # rises with the rules that are taken over
 
     def notes(self) -> dict[str, str]:
         """Return what a person may want to know."""
@@ -142,7 +143,10 @@ class Eraser:
             return []
 
         if listed:
-            await self._hits.forget(work)
+            try:
+                await self._hits.forget(work)
+            finally:  # also when it failed: it may have happened
+                self.taken += 1
 
     async def _keep_beside(self) -> None:
         rules = [each.rule for each in await self.states()]
