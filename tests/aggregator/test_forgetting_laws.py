@@ -1,6 +1,6 @@
 """What is forgotten is in no row; what was erased is in no sum, and what grew old still is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,16 +126,7 @@ def names(target: Target, row: Row) -> bool:
     return row.texts.get(target.kind) == target.told
 
 
-@pytest.fixture
-def _same_agents() -> Iterator[None]:
-    """Let agents be taken for something else, and then for what they were again."""
-    before = dict(AGENTS)
-    yield
-    AGENTS.clear()
-    AGENTS.update(before)
-
-
-@pytest.mark.usefixtures("_same_agents")
+@pytest.mark.usefixtures("same_agents")
 @pytest.mark.parametrize("seed", range(16))
 def test_sums_count_what_was_not_erased(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
@@ -160,7 +151,7 @@ def test_sums_count_what_was_not_erased(
         check_sums(world)
 
 
-@pytest.mark.usefixtures("_same_agents")
+@pytest.mark.usefixtures("same_agents")
 @pytest.mark.parametrize("seed", range(3))
 def test_agents_change_of_visitors_who_are_half_gone(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch

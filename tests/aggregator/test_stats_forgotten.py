@@ -1,6 +1,5 @@
 """Sums of hits of which some went by their age, or are taken for something else since."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,7 @@ from tests.aggregator.test_forgetting_laws import Forgetting
 from tests.aggregator.test_stats_counting import ROWS_MAX, check
 
 
-@pytest.fixture
-def _same_agents() -> Iterator[None]:
-    """Let agents be taken for something else, and then for what they were again."""
-    before = dict(AGENTS)
-    yield
-    AGENTS.clear()
-    AGENTS.update(before)
-
-
-@pytest.mark.usefixtures("_same_agents")
+@pytest.mark.usefixtures("same_agents")
 @pytest.mark.parametrize("seed", range(4))
 def test_an_answer_counts_what_is_gone_or_is_refused(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
