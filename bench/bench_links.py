@@ -155,7 +155,7 @@ async def changed_beside(
     """Change links while *asked.beside* others are loaded; return how long each took, and all."""
     calls = bodies(mode, asked.beside, mode)  # before, as that takes its time
     loading = asyncio.create_task(load(session, url, mode, calls))
-    took = []
+    took: list[float] = []
     while not loading.done():
         took.append(await change(session, url, edges, number=first + len(took), of=asked.links))
         show(f"changed {len(took)} links beside a load, {mode}")

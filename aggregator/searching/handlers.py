@@ -89,7 +89,7 @@ async def seen_by(
 async def _send(
     request: web.Request, exported: Export, asker: Asker, form: str
 ) -> web.StreamResponse:
-    """Send piece after piece, each when the one before it has been taken."""
+    """Send piece after piece; the next is read while one is on its way, and no further one."""
     response = web.StreamResponse(
         headers={
             "Content-Type": MEDIA[form] + ("; charset=utf-8" if form in TEXTUAL else ""),
@@ -99,17 +99,23 @@ async def _send(
     )
     content = await asker.ask(exported.piece, allowance=PIECE)  # refusals come before a byte
     await response.prepare(request)
+    broken = ""
     try:
-        await _write(response, content)
         while not exported.done:
-            await _write(response, await asker.ask(exported.piece, allowance=PIECE))
-    except (ConnectionError, TimeoutError, ServiceError) as error:
-        # The head has gone, and what has come must not look whole.
-        log.warning("export.broken_off", reason=type(error).__name__)
-        if request.transport is not None:
-            request.transport.abort()
+            async with asyncio.TaskGroup() as together:
+                reading = together.create_task(asker.ask(exported.piece, allowance=PIECE))
+                together.create_task(_write(response, content))
+            content = reading.result()
+        await _write(response, content)
+    except* (ConnectionError, TimeoutError, ServiceError) as group:
+        broken = type(group.exceptions[0]).__name__
+    if not broken:
+        await response.write_eof()
         return response
-    await response.write_eof()
+    # The head has gone, and what has come must not look whole.
+    log.warning("export.broken_off", reason=broken)
+    if request.transport is not None:
+        request.transport.abort()
     return response
 
 

@@ -8,7 +8,7 @@ Rules of this file:
 """
 
 from bisect import bisect_right
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from math import gcd
 from typing import NamedTuple
 
@@ -17,9 +17,11 @@ import orjson
 from aggregator.access.narrowing import Narrowing
 from aggregator.asking.filters import Filter, Value
 from aggregator.rolling.fields import DIMENSION_NUMBERS, TOTAL
-from aggregator.rolling.tiers import HOUR_MS, TIERS, TOGETHER, cover
+from aggregator.rolling.tiers import HOUR_MS, TIERS, TOGETHER, Stretch, balance
 from aggregator.stats.question import Question
 from milepost.errors import RejectedError
+
+Stretches = Callable[[int, int], Iterable[Stretch]]
 
 SLOTS_MAX = 200_000
 WHOLE = -1  # the bucket that is the whole range
@@ -42,6 +44,7 @@ class Piece(NamedTuple):
     tier: int
     at_ms: int
     straddled: bool = False  # by an epoch that began before the bucket of the answer
+    sign: int = 1  # -1: it is no piece of it, but of one that is
 
     @property
     def place(self) -> tuple[int, int, int]:
@@ -94,12 +97,12 @@ def series(question: Question) -> list[Span]:
     return [Span(number, *pair) for number, pair in enumerate(pairs)]
 
 
-def pieces(wanted: Iterable[Span]) -> Iterator[Piece]:
+def pieces(wanted: Iterable[Span], stretches: Stretches = balance) -> Iterator[Piece]:
     """Give the buckets of the rollups that make up each of *wanted*."""
     for span in wanted:
-        for tier, start_ms, end_ms in cover(span.start_ms, span.end_ms):
+        for tier, start_ms, end_ms, sign in stretches(span.start_ms, span.end_ms):
             for at_ms in range(start_ms, end_ms, TIERS[tier]):
-                yield Piece(*span, tier, at_ms)
+                yield Piece(*span, tier, at_ms, sign=sign)
 
 
 def parted(whole: Iterable[Piece], straddled: Container[tuple[int, int, int]]) -> Iterator[Piece]:

@@ -1,11 +1,14 @@
 """Rollups count what the rows say, whatever has happened to these."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aggregator.rolling import store
 from aggregator.rolling.fields import DIMENSIONS, FIELD_NUMBERS, MISSING
@@ -14,6 +17,8 @@ from aggregator.rolling.tiers import (
     HOUR_MS,
     TIERS,
     TOGETHER,
+    Stretch,
+    balance,
     bucket_of,
     cover,
     hour_of,
@@ -142,4 +147,24 @@ def test_a_range_is_covered_once() -> None:
         assert one.end_ms == following.start_ms
     assert all(each.start_ms % TIERS[each.tier] == 0 for each in stretches)
     assert list(cover(start, start)) == []
-    assert [tuple(each) for each in cover(start, start + HOUR_MS)] == [(0, start, start + HOUR_MS)]
+    assert [tuple(each) for each in cover(start, start + HOUR_MS)] == [
+        (0, start, start + HOUR_MS, 1)
+    ]
+
+
+@given(st.integers(0, 2_000), st.integers(0, 2_000))
+def test_a_balance_is_the_range(start: int, end: int) -> None:
+    """Each hour of it once, no other, and never more buckets than it takes to cover it."""
+    range_ms = (START_MS + start * HOUR_MS, START_MS + end * HOUR_MS)
+    counted: Counter[int] = Counter()
+    for tier, start_ms, end_ms, sign in (found := list(balance(*range_ms))):
+        assert start_ms % TIERS[tier] == end_ms % TIERS[tier] == 0
+        counted.update(dict.fromkeys(range(start_ms, end_ms, HOUR_MS), sign))
+
+    assert {hour for hour, times in counted.items() if times} == {*range(*range_ms, HOUR_MS)}
+    assert set(counted.values()) <= {0, 1}
+
+    def buckets(stretches: Iterable[Stretch]) -> int:
+        return sum((each.end_ms - each.start_ms) // TIERS[each.tier] for each in stretches)
+
+    assert buckets(found) <= buckets(cover(*range_ms))

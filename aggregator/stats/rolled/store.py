@@ -15,7 +15,7 @@ from aggregator.rolling.fields import (
     TOTAL,
 )
 from aggregator.rolling.store import COUNTED, count_ahead
-from aggregator.rolling.tiers import TIERS, TOGETHER
+from aggregator.rolling.tiers import TIERS, TOGETHER, cover
 from aggregator.stats.planning import FromRollups, Span, listed, parted, pieces
 from aggregator.stats.question import Question
 from aggregator.stats.rows.store import count_inside
@@ -55,24 +55,25 @@ MATCH = """
 """
 PIECES = f"""
     WITH {LATE},
-    piece (bucket, start_ms, end_ms, tier, at_ms, straddled) AS MATERIALIZED (
-        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+    piece (bucket, start_ms, end_ms, tier, at_ms, straddled, sign) AS MATERIALIZED (
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+               value ->> 6
           FROM json_each(?)
     ),
     asked (number, only) AS MATERIALIZED (SELECT ?, ?)
 """
 # Most pieces hold only epochs that began in the bucket of the answer: these cost least.
 PLAIN = f"""
-    SELECT piece.bucket AS bucket, rollup.value AS value, sum({{hits}}) AS hits,
-           sum({{clicks}}) AS clicks, sum(rollup.{{firsts}}) AS uniques
+    SELECT piece.bucket AS bucket, rollup.value AS value, sum(sign * ({{hits}})) AS hits,
+           sum(sign * ({{clicks}})) AS clicks, sum(sign * rollup.{{firsts}}) AS uniques
       FROM piece CROSS JOIN rollup WHERE NOT piece.straddled AND {MATCH}
      GROUP BY piece.bucket, rollup.value
 """
 STRADDLING = f"""
-    SELECT piece.bucket AS bucket, rollup.value AS value, sum({{hits}}) AS hits,
-           sum({{clicks}}) AS clicks,
-           sum(CASE WHEN {FIRST_MS} >= piece.start_ms THEN {{firsts}}
-                    WHEN {LAST_MS} < piece.end_ms THEN {{lasts}} ELSE 0 END) AS uniques
+    SELECT piece.bucket AS bucket, rollup.value AS value, sum(sign * ({{hits}})) AS hits,
+           sum(sign * ({{clicks}})) AS clicks,
+           sum(sign * CASE WHEN {FIRST_MS} >= piece.start_ms THEN {{firsts}}
+                           WHEN {LAST_MS} < piece.end_ms THEN {{lasts}} ELSE 0 END) AS uniques
       FROM piece CROSS JOIN rollup LEFT JOIN epoch_span AS span ON span.epoch = rollup.epoch
      WHERE piece.straddled AND {MATCH}
      GROUP BY piece.bucket, rollup.value
@@ -112,7 +113,7 @@ STRADDLED = f"""
      WHERE rollup.dimension = {DIMENSION_NUMBERS[TOTAL]}
        AND rollup.tier = min(piece.value ->> 3, {TOGETHER - 1})
        AND rollup.bucket_ms >= piece.value ->> 4
-       AND rollup.bucket_ms < (piece.value ->> 4) + (piece.value ->> 6)
+       AND rollup.bucket_ms < (piece.value ->> 4) + (piece.value ->> 7)
        AND {FIRST_MS} < piece.value ->> 1
 """
 EPOCHS = """
@@ -222,8 +223,9 @@ class Rollups:
         """Return how many epochs there are of which hits are in *span*."""
         number = DIMENSION_NUMBERS[dimension]
         sql = EPOCHS.format(**self._names)
-        days = {each.place for each in pieces([span]) if each.tier == TOGETHER}
-        asked = (listed(parted(pieces([span]), days)), number, value)
+        whole = list(pieces([span], cover))
+        days = {each.place for each in whole if each.tier == TOGETHER}
+        asked = (listed(parted(whole, days)), number, value)
         found = {row[0] for row in self._db.execute(sql, asked)}
         return len(
             found
