@@ -82,7 +82,7 @@ def build_app(
         **search_handlers(asker, clock, tagged),
         **stats_handlers(asker, clock, tagged),
         **download_handlers(asker, clock, tagged),
-        **live_handlers(app, asker, lambda: store.commits, clock, tagged),
+        **live_handlers(app, asker, lambda: store.commits, clock, tagged, erased=forgetting.taken),
         **draining_handlers(readers, keyring, sources, clock, sweeper=sweeper),
         **abandoning_handlers(readers, store, sources, clock),
         **reconciliation_handlers(reckoner, clock),

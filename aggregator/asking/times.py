@@ -19,6 +19,7 @@ from milepost.errors import RejectedError
 ZONE_CHARS_MAX = 64
 UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 NOW = "now"
+LAST_MS = 250_000_000_000_000  # in the year 9892: later ones have no local time
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 

@@ -7,14 +7,13 @@ Rules of this file:
   down, the end up.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 
 from aggregator.asking.filters import BOTS, CHOICES, NAMES, read_filters
-from aggregator.asking.times import read_moment
-from aggregator.searching.question import Selection, Told, choice, one, refuse_unknown
+from aggregator.asking.times import LAST_MS, read_moment
+from aggregator.searching.question import Selection, Told, choice, one, read_limit
 from milepost.batch import HOUR_MS
 from milepost.errors import RejectedError
 
@@ -37,13 +36,12 @@ class Question:
 
 def read_question(told: Told, now_ms: int) -> Question:
     """Read the parameters *told*, or refuse naming the first that is wrong."""
-    refuse_unknown(told, (*NAMES, "start", "end", "group_by", "limit"))
     end_ms = _moment(told, "end", now_ms, now_ms)
     end_ms += -end_ms % DAY_MS
     start_ms = _moment(told, "start", end_ms - DAYS_DEFAULT * DAY_MS, now_ms)
     start_ms -= start_ms % DAY_MS
-    if not start_ms < end_ms <= start_ms + DAYS_MAX * DAY_MS:
-        msg = f"start, end: want 1 to {DAYS_MAX} days in UTC"
+    if not 0 <= start_ms < end_ms <= min(start_ms + DAYS_MAX * DAY_MS, LAST_MS):
+        msg = f"start, end: want 1 to {DAYS_MAX} days in UTC, from 1970 to 9892"
         raise RejectedError(msg)
     bots = choice(told, BOTS, (EXCLUDE, *(each for each in CHOICES if each != EXCLUDE)))
     return Question(
@@ -52,7 +50,7 @@ def read_question(told: Told, now_ms: int) -> Question:
         ),
         group_by=choice(told, "group_by", (DAY, LINK, TARGET)),
         bots=bots,
-        limit=_limit(one(told, "limit", str(LIMIT_DEFAULT))),
+        limit=read_limit(told, LIMIT_DEFAULT, LIMIT_MAX),
     )
 
 
@@ -66,10 +64,3 @@ def _moment(told: Told, name: str, default: int, now_ms: int) -> int:
     if name not in told:
         return default
     return read_moment(name, one(told, name), now_ms=now_ms, zone=UTC)
-
-
-def _limit(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= LIMIT_MAX:
-        msg = f"limit: want a whole number, 1 to {LIMIT_MAX}"
-        raise RejectedError(msg)
-    return int(text)

@@ -18,6 +18,7 @@ from aggregator.downloads.question import DAY, DAY_MS, EXCLUDE, LINK, Question
 from aggregator.searching.question import Place, Want
 from aggregator.searching.rows import text_ids, written_moment
 from aggregator.searching.store import newest_batch, rows_at, search, texts_of
+from aggregator.stats.rows.store import rows_since
 from milepost.errors import TooBroadError
 from milepost.sqlite import Connection
 
@@ -47,7 +48,15 @@ class Tally:
         self.done = False
 
     def piece(self, db: Connection, budget: Budget) -> None:
-        """Count the next rows."""
+        """Count the next rows, or refuse if some of them are gone by their age."""
+        selection = self._question.selection
+        since_ms = rows_since(db, selection.filters)
+        if since_ms is not None and selection.start_ms < since_ms:
+            msg = (
+                f"start: the rows before {written_moment(since_ms)} are gone, and downloads are "
+                "counted out of rows: ask for days that begin there or later"
+            )
+            raise TooBroadError(msg)
         if self._want.upto < 0:
             self._want = replace(self._want, upto=newest_batch(db))
         found = search(db, replace(self._want, upto=INTEGER_MAX), self._narrowing, budget)

@@ -56,6 +56,7 @@ class Eraser:
         self._in_store: set[Target] = set()
         self._fetched = stored is None
         self._last_error = ""
+        self.taken = 0  # rises with the rules that are taken over
 
     def notes(self) -> dict[str, str]:
         """Return what a person may want to know."""
@@ -71,7 +72,10 @@ class Eraser:
     async def add(self, rule: Rule) -> State:
         """Make *rule* hold from now on; return how far it is carried out."""
         await self._take_over([rule])
-        await self._keep_beside()
+        try:
+            await self._keep_beside()
+        except OSError as error:  # the rule holds; the job tries again
+            log.warning("erase.failed", reason=f"rules are not kept everywhere: {error}")
         (found,) = [each for each in await self.states() if each.rule.target == rule.target]
         log.warning("erase.ruled", kind=rule.target.kind, who=rule.who)
         return found
@@ -139,7 +143,10 @@ class Eraser:
             return []
 
         if listed:
-            await self._hits.forget(work)
+            try:
+                await self._hits.forget(work)
+            finally:  # also when it failed: it may have happened
+                self.taken += 1
 
     async def _keep_beside(self) -> None:
         rules = [each.rule for each in await self.states()]

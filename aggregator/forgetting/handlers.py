@@ -52,6 +52,10 @@ class Forgetting:
         """Return what a person may want to know."""
         return self._eraser.notes()
 
+    def taken(self) -> int:
+        """Return what rises with the erase rules."""
+        return self._eraser.taken
+
     async def rules(self, request: web.Request) -> web.Response:
         """Answer `GET /v1/erase`."""
         del request

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from aggregator.forgetting.rules import LINK, VISITOR, Erased, Rule, Target, erased_by
 from aggregator.limits.store import counted_upto
 from aggregator.rolling.fields import DIMENSION_NUMBERS, FIELD_NUMBERS
-from aggregator.rolling.spans.store import Place, places_of
+from aggregator.rolling.spans.store import Place, epochs_of_visitors, places_of
 from aggregator.rolling.store import BLOCKS_IN_SPAN, changing, place
 from aggregator.rolling.tiers import TIERS, TOGETHER
 from milepost.sqlite import Connection
@@ -38,17 +38,6 @@ MOVE_RULE = """
 ADD_REMOVED = "UPDATE erase_rule SET removed = removed + 1 WHERE kind = 'visitor' AND value = ?"
 
 TEXT_ID = "SELECT id FROM text WHERE value = ?"
-# A hash is of one epoch, which nobody says.
-EPOCHS = """
-    WITH RECURSIVE known (epoch) AS (
-        SELECT min(epoch) FROM hit WHERE visitor IS NOT NULL
-         UNION ALL
-        SELECT (SELECT min(hit.epoch) FROM hit
-                 WHERE hit.visitor IS NOT NULL AND hit.epoch > known.epoch)
-          FROM known WHERE known.epoch IS NOT NULL
-    )
-    SELECT epoch FROM known WHERE epoch IS NOT NULL
-"""
 OF_VISITOR = "SELECT batch, idx FROM hit WHERE epoch = ? AND visitor = ? AND batch <= ? LIMIT ?"
 SPAN_OF_BLOCK = "SELECT id / ? FROM block WHERE last_batch > ? ORDER BY id LIMIT 1"
 LAST_SPAN = "SELECT max(id) / ? FROM block"
@@ -207,7 +196,7 @@ def _find(db: Connection, target: Target, upto: int, end: int) -> tuple[list[Pla
 def find_visitor(db: Connection, visitor: bytes, end: int, limit: int) -> list[Place]:
     """Return up to *limit* hits of a visitor up to a batch."""
     places: list[Place] = []
-    for (epoch,) in db.execute(EPOCHS).fetchall():
+    for epoch in epochs_of_visitors(db):
         places += db.execute(OF_VISITOR, (epoch, visitor, end, limit - len(places))).fetchall()
     return places
 

@@ -1,7 +1,8 @@
 """The newest hits in memory: one reader of the database for everybody who follows.
 
 It reads only while somebody follows, at most half of the time, and keeps only so much.  Who
-is further behind reads the database itself until it has caught up.
+is further behind reads the database itself until it has caught up.  With each erase rule all
+that is kept is dropped, for some of it may be what the rule names.
 """
 
 import asyncio
@@ -32,10 +33,18 @@ BACKOFF_SECONDS = 1.0
 class Arrivals:
     """What arrived lately, in its order."""
 
-    def __init__(self, asker: Asker, commits: Callable[[], int], clock: Clock) -> None:
+    def __init__(
+        self,
+        asker: Asker,
+        commits: Callable[[], int],
+        clock: Clock,
+        erased: Callable[[], int] = int,
+    ) -> None:
         self._asker = asker
         self._clock = clock
         self._commits = commits  # rises when something was made durable
+        self._erased = erased  # rises with the erase rules
+        self._rules = erased()
         self._wanted = asyncio.Event()
         self._news = asyncio.Event()
         self._forget()
@@ -68,6 +77,9 @@ class Arrivals:
 
     def after(self, bookmark: Bookmark) -> Piece | None:
         """Return what arrived behind *bookmark*; None: only the database knows."""
+        if self._rules != (rules := self._erased()):
+            self._rules = rules
+            self._forget()
         if self._begin is None or self.end is None or bookmark < self._begin:
             return None
         if bookmark > self.end:  # it was read in the database, and is ahead of the reader

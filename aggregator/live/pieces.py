@@ -101,7 +101,7 @@ def piece_after(
     found = collect(db, want, narrowing, budget, STORED)
     end = Bookmark(state.batch, BATCH_END)
     if found.reached is not None:
-        end = Bookmark(*found.reached[1:])
+        end = Bookmark(found.reached.batch - 1, BATCH_END)
     elif found.more:
         end = Bookmark(*found.rows[-1][1:3])
     generation = state.generation or 0

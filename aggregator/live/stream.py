@@ -87,9 +87,10 @@ class Live:
         commits: Callable[[], int],
         clock: Clock,
         tagged: TaggedLinks,
+        erased: Callable[[], int],
     ) -> None:
         self._asker = asker
-        self._arrivals = Arrivals(asker, commits, clock)
+        self._arrivals = Arrivals(asker, commits, clock, erased)
         self._tagged = tagged
         self._catching_up = asyncio.Semaphore(CATCHING_UP_MAX)
         self._subscribers: Counter[str] = Counter()
@@ -196,9 +197,14 @@ def live_handlers(
     commits: Callable[[], int],
     clock: Clock,
     tagged: TaggedLinks,
+    *,
+    erased: Callable[[], int] = int,
 ) -> Mapping[str, Handler]:
-    """Return who answers as long as *app* runs; *commits* rises with what is made durable."""
-    live = Live(asker, commits, clock, tagged)
+    """Return who answers as long as *app* runs.
+
+    *commits* rises with what is made durable, and *erased* with the rules about what is not kept.
+    """
+    live = Live(asker, commits, clock, tagged, erased)
     app.cleanup_ctx.append(live.reading)
     app.on_shutdown.append(live.close)  # before the server waits for its open answers
     return {"follow_hits": live.stream}

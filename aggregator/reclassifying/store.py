@@ -48,6 +48,7 @@ from aggregator.rolling.spans.store import (
 from aggregator.rolling.store import BLOCKS_IN_SPAN, add_cells, place
 from aggregator.rolling.visitors import (
     NO_CLICK,
+    Spans,
     count_crowd,
     joined,
     move,
@@ -223,8 +224,8 @@ def _move_visitors(
     marks = [agent == old.agent for agent in read.values[-1]]
     clicks = read._replace(values=read.values[:-1])
     was, has = (_only(each, old) for each in (clicks, _as_now(clicks, old, ids, marks)))
-    regular, past = are_regular(db, who), past_of(db, who)
     dimensions = _touched(old)
+    regular, past = are_regular(db, who), _past_of(db, who, dimensions)
     crowd = [each not in past for each in clicks.who()]
     _count_crowd(cells, was.only(crowd), dimensions, -1)
     _count_crowd(cells, has.only(crowd), dimensions, 1)
@@ -233,6 +234,14 @@ def _move_visitors(
     move(cells, *({each: spans[each] for each in past} for spans in (before, after)))
     for each in regular:
         put_regular(db, each, dict.fromkeys(before[each], NO_CLICK) | after[each])
+
+
+def _past_of(db: Connection, who: Collection[Who], dimensions: Collection[int]) -> dict[Who, Spans]:
+    """Return the spans of clicks whose rows are gone: as the rows are read, by *dimensions*."""
+    return {
+        each: {key: span for key, span in spans.items() if key[0] in dimensions}
+        for each, spans in past_of(db, who).items()
+    }
 
 
 def _count_crowd(cells: Cells, clicks: Seen, dimensions: Sequence[int], sign: int) -> None:

@@ -14,13 +14,10 @@ from aggregator.asking.filters import Filter, named
 from aggregator.searching.exporting import Export
 from aggregator.searching.paging import Page, Shape, page_of
 from aggregator.searching.question import (
-    SELECTING,
-    SHAPE,
     Told,
     choice,
     read_question,
     read_selection,
-    refuse_unknown,
 )
 from aggregator.searching.rows import (
     CSV,
@@ -42,6 +39,7 @@ log = get_log(__name__)
 FORMATS = (JSON, JSONL, CSV, TSV)
 EXPORT_FORMATS = (JSONL, CSV, TSV, PARQUET)
 EXPORTS_MAX = 2  # at the same time: other questions have connections left
+SEND_SECONDS_MAX = 300.0  # that a caller may take for one piece: others wait for its place
 # Of each piece of an export; a piece without rows is no end.
 PIECE = Allowance(rows=200_000, seconds=60)
 
@@ -65,7 +63,6 @@ def search_handlers(asker: Asker, clock: Clock, tagged: TaggedLinks) -> Mapping[
 
     async def export(request: web.Request) -> web.StreamResponse:
         told = told_of(request.query)
-        refuse_unknown(told, (*SELECTING, *SHAPE))
         form = choice(told, "format", EXPORT_FORMATS)
         selection = read_selection(told, clock.now())
         if running.locked():
@@ -107,10 +104,10 @@ async def _send(
         while not exported.done:
             async with asyncio.TaskGroup() as together:
                 reading = together.create_task(asker.ask(exported.piece, allowance=PIECE))
-                together.create_task(response.write(content))
+                together.create_task(_write(response, content))
             content = reading.result()
-        await response.write(content)
-    except* (ConnectionError, ServiceError) as group:
+        await _write(response, content)
+    except* (ConnectionError, TimeoutError, ServiceError) as group:
         broken = type(group.exceptions[0]).__name__
     if not broken:
         await response.write_eof()
@@ -120,6 +117,11 @@ async def _send(
     if request.transport is not None:
         request.transport.abort()
     return response
+
+
+async def _write(response: web.StreamResponse, content: bytes) -> None:
+    async with asyncio.timeout(SEND_SECONDS_MAX):
+        await response.write(content)
 
 
 def told_of(query: MultiMapping[str]) -> Told:

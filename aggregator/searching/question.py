@@ -7,6 +7,7 @@ counts for nothing else.  Times that are told from now stay what they were on th
 Rules of this file:
 - Pure.
 - Every refusal names the parameter and what it accepts.
+- Parameters that a call does not have were refused before, by the table of calls.
 """
 
 import base64
@@ -29,9 +30,7 @@ CURSOR_CHARS_MAX = 512
 INTEGER_MIN = -(1 << 63)
 
 SPAN = ("start", "end", "tz")
-SHAPE = ("format", "columns")
 SELECTING = (*filters.NAMES, *SPAN)  # which hits
-NAMES = (*SELECTING, "order", "direction", "limit", "cursor", *SHAPE)
 TIME, ARRIVAL = "time", "arrival"
 ASCENDING, DESCENDING = "asc", "desc"
 AFTER, BEFORE = "after", "before"
@@ -125,7 +124,6 @@ def read_selection(told: Told, now_ms: int) -> Selection:
 
 def read_question(told: Told, now_ms: int) -> Question:
     """Read the parameters *told*, or refuse naming the first that is wrong."""
-    refuse_unknown(told, NAMES)
     order = choice(told, "order", (TIME, ARRIVAL))
     first = (DESCENDING, ASCENDING) if order == TIME else (ASCENDING, DESCENDING)
     descending = choice(told, "direction", first) == DESCENDING
@@ -137,19 +135,11 @@ def read_question(told: Told, now_ms: int) -> Question:
         selection=read_selection(told, now_ms),
         order=order,
         descending=descending,
-        limit=_limit(one(told, "limit", str(LIMIT_DEFAULT))),
+        limit=read_limit(told, LIMIT_DEFAULT, LIMIT_MAX),
         now_ms=now_ms,
         digest=digest,
         cursor=cursor,
     )
-
-
-def refuse_unknown(told: Told, accepted: Sequence[str]) -> None:
-    """Refuse a parameter that is not *accepted*: ignoring it would answer another question."""
-    for name in told:
-        if name not in accepted:
-            msg = f"{name[:64]!r}: unknown; accepted are {', '.join(accepted)}"
-            raise RejectedError(msg)
 
 
 def one(told: Told, name: str, default: str = "") -> str:
@@ -168,6 +158,15 @@ def choice(told: Told, name: str, accepted: Sequence[str]) -> str:
         msg = f"{name}: want one of {', '.join(accepted)}"
         raise RejectedError(msg)
     return value
+
+
+def read_limit(told: Told, default: int, most: int) -> int:
+    """Return how many are wanted, *most* at most."""
+    text = one(told, "limit", str(default))
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= most:
+        msg = f"limit: want a whole number, 1 to {most}"
+        raise RejectedError(msg)
+    return int(text)
 
 
 def cursors_of(question: Question, page: Sequence[Place], *, more: bool, newest: int) -> Cursors:
@@ -249,10 +248,3 @@ def _digest(told: Told, order: str, *, descending: bool) -> str:
     except TypeError:
         content = b""  # half a character, which its filter refuses
     return blake2b(content, digest_size=8).hexdigest()
-
-
-def _limit(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= LIMIT_MAX:
-        msg = f"limit: want a whole number, 1 to {LIMIT_MAX}"
-        raise RejectedError(msg)
-    return int(text)

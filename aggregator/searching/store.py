@@ -16,6 +16,7 @@ from aggregator.asking.budget import Budget
 from aggregator.asking.filters import INTEGER_MAX
 from aggregator.asking.store import ANY, Condition, Term, resolve
 from aggregator.rolling.fields import FROM_HIT, expression
+from aggregator.rolling.spans.store import epochs_of_visitors
 from aggregator.rolling.store import BLOCK_HITS, BLOCKS_IN_SPAN, place
 from aggregator.searching.question import INTEGER_MIN, Place, Want
 from milepost.sqlite import Connection
@@ -42,18 +43,6 @@ IN_SLICE = f"""
      WHERE hit.time_ms BETWEEN ? AND ? AND {{beyond}} AND {{until}} AND {{condition}}
      ORDER BY {{order}} LIMIT ?
 """
-# Of a visitor it is not known in which epoch; of each the index is asked.
-EPOCHS = """
-    WITH RECURSIVE told (epoch) AS (
-        SELECT (SELECT epoch FROM hit INDEXED BY hit_by_visitor
-                 WHERE visitor IS NOT NULL ORDER BY epoch LIMIT 1)
-         UNION ALL
-        SELECT (SELECT epoch FROM hit INDEXED BY hit_by_visitor
-                 WHERE visitor IS NOT NULL AND epoch > told.epoch ORDER BY epoch LIMIT 1)
-          FROM told WHERE told.epoch IS NOT NULL
-    )
-    SELECT epoch FROM told WHERE epoch IS NOT NULL
-"""
 BY_OWN = FROM_HIT.replace("hit", "hit INDEXED BY hit_by_{field}", 1)
 SEEK = f"""
     SELECT {PLACE} FROM {BY_OWN}
@@ -61,7 +50,9 @@ SEEK = f"""
        AND {{beyond}} AND {{condition}}
      ORDER BY {{order}} LIMIT ?
 """
-LISTED = "SELECT block FROM posting WHERE span = ? AND field = ? AND value IN ({marks}) LIMIT ?"
+LISTED = (
+    "SELECT DISTINCT block FROM posting WHERE span = ? AND field = ? AND value IN ({marks}) LIMIT ?"
+)
 LISTED_ANY = """
     SELECT DISTINCT block FROM posting WHERE span = ? AND field = ? AND value >= 0 LIMIT ?
 """
@@ -378,12 +369,15 @@ def _seek(db: Connection, want: Want, condition: Condition) -> list[tuple[Any, .
     keys: list[tuple[Any, ...]] = [(value,) for value in seek.values]
     if seek.field == "visitor":
         sought = "hit.epoch = ? AND hit.visitor = ?"
-        epochs = [row[0] for row in db.execute(EPOCHS)]
-        keys = [(epoch, value) for value in seek.values for epoch in epochs]
+        keys = [(epoch, value) for value in seek.values for epoch in epochs_of_visitors(db)]
     sql = SEEK.format(
         field=seek.field, sought=sought, beyond=beyond, condition=condition.sql, order=_order(want)
     )
     bounds = (*_moments(want), want.upto, *after, *condition.values, want.limit + 1)
-    rows = [row for key in keys for row in db.execute(sql, (*key, *bounds))]
     first = 1 if want.by_arrival else 0
-    return sorted(rows, key=lambda row: row[first:3], reverse=want.descending)
+    rows: list[tuple[Any, ...]] = []
+    for key in keys:
+        if found := db.execute(sql, (*key, *bounds)).fetchall():
+            rows = sorted(rows + found, key=lambda row: row[first:3], reverse=want.descending)
+            del rows[want.limit + 1 :]
+    return rows

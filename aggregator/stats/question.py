@@ -5,15 +5,13 @@ Rules of this file:
 - Every refusal names the parameter and what it accepts.
 """
 
-import re
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from aggregator.asking import filters
 from aggregator.asking.filters import BOTS, Filter, read_filters
-from aggregator.asking.times import NOW, read_moment, read_zone
+from aggregator.asking.times import LAST_MS, NOW, read_moment, read_zone
 from aggregator.rolling.fields import DIMENSIONS, TOTAL
-from aggregator.searching.question import Told, choice, one, refuse_unknown
+from aggregator.searching.question import Told, choice, one, read_limit
 from aggregator.stats.buckets import (
     DAY_MS,
     INTERVALS,
@@ -27,10 +25,9 @@ LIMIT_DEFAULT, LIMIT_MAX = 100, 1_000
 GROUPED_MAX = 2  # dimensions
 BUCKETS_MAX = 10_000
 CELLS_MAX = 100_000  # buckets of all groups together
-LAST_MS = 250_000_000_000_000  # in the year 9892: later ones have no local time
+YEARS_MAX = 100  # each week of them is looked up, whether there is anything or not
 DAYS, UTC = 30, "UTC"
 OWN_NAMES = ("start", "end", "tz", "group_by", "interval", BOTS, "uniques", "limit")
-NAMES = (*OWN_NAMES, *(name for name in filters.NAMES if name != BOTS))
 GROUPS = tuple(name for name in DIMENSIONS if name != TOTAL)
 EXCLUDE = "exclude"  # the default of `bots`
 
@@ -53,13 +50,12 @@ class Question:
 
 def read_question(told: Told, now_ms: int) -> Question:
     """Read the parameters *told*, or refuse naming the first that is wrong."""
-    refuse_unknown(told, NAMES)
     zone = read_zone("tz", one(told, "tz", UTC))
     start_ms, end_ms = _range(told, zone, now_ms)
     interval = _interval(told, start_ms, end_ms)
     starts = tuple(bucket_starts(interval, zone, start_ms, end_ms)) if interval else ()
     group_by = _group_by(told)
-    limit = _limit(told)
+    limit = read_limit(told, LIMIT_DEFAULT, LIMIT_MAX)
     if group_by and len(starts) * limit > CELLS_MAX:
         msg = (
             f"limit: want at most {max(CELLS_MAX // len(starts), 1)} groups with so many buckets, "
@@ -94,6 +90,9 @@ def _range(told: Told, zone: ZoneInfo, now_ms: int) -> tuple[int, int]:
     if start_ms >= end_ms:
         msg = "start: want a moment before the end"
         raise RejectedError(msg)
+    if end_ms - start_ms > YEARS_MAX * 366 * DAY_MS:
+        msg = f"start: want at most {YEARS_MAX} years before the end"
+        raise RejectedError(msg)
     return hour_before(start_ms, zone), hour_after(end_ms, zone)
 
 
@@ -115,11 +114,3 @@ def _group_by(told: Told) -> tuple[str, ...]:
         msg = f"group_by: want one or two, with a comma between, of {', '.join(GROUPS)}"
         raise RejectedError(msg)
     return names
-
-
-def _limit(told: Told) -> int:
-    text = one(told, "limit", str(LIMIT_DEFAULT))
-    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= LIMIT_MAX:
-        msg = f"limit: want a whole number, 1 to {LIMIT_MAX}"
-        raise RejectedError(msg)
-    return int(text)

@@ -1,6 +1,7 @@
 """`milepost downloads`: how many there were, by OP3's rule."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import click
@@ -31,7 +32,7 @@ GROUPS = ("day", "link", "target")
     help="How many rows at most; those with the most downloads.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The whole answer as one JSON object.")
-@selecting_options
+@partial(selecting_options, zones=False)
 @fleet_option
 @click.pass_context
 def downloads(ctx: click.Context, *, group_by: str, limit: int, as_json: bool) -> None:

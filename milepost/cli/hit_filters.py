@@ -47,15 +47,22 @@ SPAN: dict[str, str] = {
     "tz": "The time zone in which a day begins, such as Europe/Paris; otherwise UTC.",
 }
 
+ZONE = "tz"
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 Question = list[tuple[str, str]]
 
 
-def selecting_options(command: Command) -> Command:
-    """Add an option for each filter and for the span of time, kept as the parameter `told`."""
+def selecting_options(command: Command, *, zones: bool = True) -> Command:
+    """Add an option for each filter and for the span of time, kept for `selected`.
+
+    Without *zones* days are those of UTC, and no other can be asked for.
+    """
     for name, meaning in reversed(FILTERS.items()):
         command = _option(name, f"Only with this: {meaning}.", multiple=True)(command)
     for name, meaning in reversed(SPAN.items()):
+        if name == ZONE and not zones:
+            continue
         command = _option(name, meaning, multiple=False)(command)
     return command
 

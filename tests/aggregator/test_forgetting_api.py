@@ -190,6 +190,21 @@ async def test_a_rule_outlives_a_restore(world: World, tmp_path: Path) -> None:
     assert await world.one("SELECT count(*) FROM hit") == 60
 
 
+async def test_a_disk_that_fails_loses_no_rule(world: World, aiohttp_client: AiohttpClient) -> None:
+    """The rule holds and says that it is not kept yet; the job writes it down later."""
+    in_the_way = rules_path(world.path).with_suffix(".tmp")
+    in_the_way.mkdir()
+    eraser = eraser_of(world)
+    client = await connect(world, aiohttp_client, eraser)
+
+    answer = await client.post("/v1/erase", json={"link": "old"})
+
+    assert (answer.status, (await answer.json())["rule"]["kept"]) == (200, False)
+    in_the_way.rmdir()
+    await finish(eraser)
+    assert [each.target.told for each in read_rules(world.path)] == ["old"]
+
+
 async def test_an_object_store_that_is_down_holds_no_erasing_up(
     world: World, tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
 """What is forgotten is in no row; what was erased is in no sum, and what grew old still is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +105,7 @@ class Forgetting:
         before = f"{agent} of turn {len(AGENTS)}"
         AGENTS[before], AGENTS[agent] = AGENTS[agent], words
         self.past = [replace(row, agent=before) if row.agent == agent else row for row in self.past]
+        self.small.forget([])  # what is new is described, and its words are known
         self.small.db.execute("UPDATE agent_class SET version = 0")
         while reclassifying.reclassify(self.small.db).left:
             pass
@@ -125,16 +126,7 @@ def names(target: Target, row: Row) -> bool:
     return row.texts.get(target.kind) == target.told
 
 
-@pytest.fixture
-def _same_agents() -> Iterator[None]:
-    """Let agents be taken for something else, and then for what they were again."""
-    before = dict(AGENTS)
-    yield
-    AGENTS.clear()
-    AGENTS.update(before)
-
-
-@pytest.mark.usefixtures("_same_agents")
+@pytest.mark.usefixtures("same_agents")
 @pytest.mark.parametrize("seed", range(16))
 def test_sums_count_what_was_not_erased(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
@@ -146,7 +138,8 @@ def test_sums_count_what_was_not_erased(
     monkeypatch.setattr(reclassifying, "classify", lambda agent: AGENTS[agent or None])
     world = Forgetting(tmp_path, seed)
     actions: list[Callable[[], None]] = [
-        *(world.add, world.add, world.roll, world.expire, world.sweep, world.small.change)
+        *(world.add, world.add, world.roll, world.expire, world.sweep, world.small.change),
+        world.reclassify,
     ]
     for turn in range(40):
         world.random.choice(actions)()
@@ -155,6 +148,25 @@ def test_sums_count_what_was_not_erased(
         assert world.small.db.execute(ROWS).fetchall() == sorted(
             (row.batch, row.idx) for row in world.small.rows
         )
+        check_sums(world)
+
+
+@pytest.mark.usefixtures("same_agents")
+@pytest.mark.parametrize("seed", range(3))
+def test_agents_change_of_visitors_who_are_half_gone(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of regulars whose older clicks are gone, what does not change is kept as it is."""
+    monkeypatch.setattr(rolling, "REGULAR_CLICKS", 5)
+    monkeypatch.setattr(reclassifying, "classify", lambda agent: AGENTS[agent or None])
+    world = Forgetting(tmp_path, seed)
+    for _ in range(10):
+        for _ in range(3):
+            world.add()
+        world.roll()
+        check_sums(world)
+        world.expire()
+        world.reclassify()
         check_sums(world)
 
 

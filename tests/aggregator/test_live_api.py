@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 import orjson
@@ -14,9 +15,12 @@ from aggregator.access.narrowing import Narrowing
 from aggregator.access.tagged import TaggedLinks
 from aggregator.asking.asker import Asker
 from aggregator.asking.budget import Allowance, Budget
+from aggregator.asking.filters import read_filters
 from aggregator.live import arrivals, stream
 from aggregator.live.api import LIVE_CALLS
+from aggregator.live.pieces import Bookmark, piece_after, resumed_bookmark, written_bookmark
 from aggregator.metrics import LIVE_CUT
+from aggregator.searching import store
 from milepost.clock import SystemClock
 from milepost.http import TOKENS, new_app
 from milepost.openapi import Api, add_calls
@@ -82,11 +86,13 @@ async def client(world: World, asker: Asker, aiohttp_client: Connect) -> Client:
     return await aiohttp_client(serving(world, asker, book, TaggedLinks(None, SystemClock())))
 
 
-def serving(world: World, asker: Asker, book: TokenBook, tagged: TaggedLinks) -> web.Application:
+def serving(
+    world: World, asker: Asker, book: TokenBook, tagged: TaggedLinks, **more: Callable[[], int]
+) -> web.Application:
     """Return what serves nothing but live hits."""
     app = new_app(bytes, book)
     clock = SystemClock()
-    handlers = stream.live_handlers(app, asker, lambda: world.store.commits, clock, tagged)
+    handlers = stream.live_handlers(app, asker, lambda: world.store.commits, clock, tagged, **more)
     add_calls(app, Api(title="live", version="0", calls=LIVE_CALLS), handlers)
     return app
 
@@ -214,6 +220,46 @@ async def test_one_reader_feeds_all(client: Client, regions: Regions, asker: Cou
         assert asker.asked - asked < 100  # 110 would be one each
         for follower in followers:
             await follower.__aexit__(None, None, None)
+
+
+async def test_what_is_erased_is_not_told_out_of_memory(
+    world: World, regions: Regions, asker: CountingAsker, aiohttp_client: Connect
+) -> None:
+    """Whoever comes back from before a rule gets what is in the database now."""
+    book = TokenBook([(token_hash("reader"), Principal("reader", frozenset({HITS_READ})))])
+    tagged, rules = TaggedLinks(None, SystemClock()), [0]
+    app = serving(world, asker, book, tagged, erased=lambda: rules[0])
+    client = await aiohttp_client(app)
+    async with follow(client) as (begin, found):
+        await regions.hits(3)
+        assert (await hits(found, 3))[0] == [0, 1, 2]
+        await world.writer.transact(lambda db: db.execute("DELETE FROM hit WHERE idx < 2"))
+        rules[0] += 1
+        async with follow(client, last=begin) as (_, again):
+            assert (await hits(again, 1))[0] == [2]
+        await regions.hits(2)
+        assert (await hits(found, 2))[0] == [3, 4]
+
+
+async def test_a_search_that_ended_early_can_be_gone_on_with(
+    world: World, regions: Regions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the budget ended between two hits, what is told of the place leads back to it."""
+    monkeypatch.setattr(store, "BLOCK_HITS", 2)
+    await regions.hits(2, region="dfw")
+    await regions.hits(2, region="cdg")
+    filters = read_filters({"region": ["cdg"]})
+    begin = Bookmark(0, 0)
+
+    def ask(db: Connection, budget: Budget) -> None:
+        first = piece_after(db, begin, replace(budget, rows=1), filters)
+        told = written_bookmark(first.generation, first.end)
+        rest = piece_after(db, resumed_bookmark(db, told), budget, filters)
+        assert (first.arrivals, first.more) == ([], True)
+        assert begin < first.end
+        assert len(rest.arrivals) == 2
+
+    await Asker(world.queries).ask(ask)
 
 
 async def test_little_is_kept_and_nothing_lost(

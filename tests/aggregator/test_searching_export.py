@@ -182,6 +182,22 @@ async def test_a_caller_who_goes_away_ends_the_work(
     assert refused.status == 429
 
 
+async def test_a_caller_who_does_not_read_is_cut(
+    world: World, aiohttp_client: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place is for others again."""
+    monkeypatch.setattr(handlers, "EXPORTS_MAX", 1)
+    monkeypatch.setattr(handlers, "SEND_SECONDS_MAX", 0.2)
+    client = await connect(world, aiohttp_client)
+    many = [a_record(n, agent="x" * 1_500) for n in range(500)]
+    await pull(world, *(many for _ in range(16)))
+    idle = await client.get("/v1/export", headers=READ)
+    async with asyncio.timeout(30):
+        while (await client.get("/v1/export?visitor=!", headers=READ)).status != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    idle.close()
+
+
 class SlowAsker(Asker):
     """Answers the first piece at once, and every other one when it is told to."""
 

@@ -152,6 +152,31 @@ def test_a_budget_ends_a_question(tmp_path: Path, order: str) -> None:
         world.page({"link": ["!", "!one", "!two"], "order": [order]}, rows=40)
 
 
+@pytest.mark.parametrize("order", ["time", "arrival"])
+def test_blocks_that_have_several_of_the_values(
+    tmp_path: Path, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block counts once towards those that are listed, however many of the values it has."""
+    monkeypatch.setattr(store, "RARE_BLOCKS", 5)
+    world = Searched(tmp_path, 3)
+    world.db.executemany("INSERT INTO text VALUES (?, ?)", [(1_000, "/first"), (1_001, "/second")])
+    batches = []
+    for number in range(6):
+        world.add_batch(4)
+        batches.append(world.batches)
+        for idx, last in ((0, 3), (1, 4)):
+            if number <= last:
+                path = (1_000 + idx, world.batches, idx)
+                world.db.execute("UPDATE hit SET path = ? WHERE batch = ? AND idx = ?", path)
+        assert roll_block(world.db, 4) == 4
+
+    answer = world.page({"path": ["/first", "/second"], "order": [order], "direction": ["asc"]})
+
+    firsts = [f"{batch.to_bytes(16).hex()}:0" for batch in batches[:4]]
+    seconds = [f"{batch.to_bytes(16).hex()}:1" for batch in batches[:5]]
+    assert sorted(answer["hits"]) == sorted(firsts + seconds)
+
+
 QUESTIONS: list[dict[str, list[str]]] = [
     {},
     {"country": ["DE"]},

@@ -215,6 +215,7 @@ async def test_rows_that_are_gone_are_missed_by_nobody_unheard(
         ("tz=Mars", "tz: want the name of a time zone"),
         ("start=now&end=-1h", "start: want a moment before the end"),
         ("end=999999999999999", "end: want a moment from 1970 to 9892"),
+        ("start=0&end=249999999999999", "start: want at most 100 years before the end"),
         ("start=yesterday", "start: want RFC 3339"),
         ("bots=maybe", "bots: want one of exclude, include, only"),
         ("bots=only&bots=only", "bots: want at most 1"),

@@ -30,3 +30,11 @@ async def test_downloads_are_shown(run: Run, answers: Answers) -> None:
     assert result.output.endswith(
         "7 downloads from 2026-01-01 to before 2026-02-01, by the rule op3-2026-08\n"
     )
+
+
+async def test_days_are_those_of_utc(run: Run) -> None:
+    """No other zone is offered: the aggregator would refuse it."""
+    result = await run("downloads", "--tz", "Europe/Paris")
+
+    assert result.exit_code == 2
+    assert "No such option" in result.output

@@ -74,6 +74,18 @@ HAS_PAST = """
     SELECT 1 FROM json_each(?) AS asked
      WHERE EXISTS (SELECT 1 FROM past WHERE past.epoch = asked.value) LIMIT 1
 """
+# A hash is of one epoch, and nobody says which: the index is asked for each.
+EPOCHS = """
+    WITH RECURSIVE told (epoch) AS (
+        SELECT (SELECT epoch FROM hit INDEXED BY hit_by_visitor
+                 WHERE visitor IS NOT NULL ORDER BY epoch LIMIT 1)
+         UNION ALL
+        SELECT (SELECT epoch FROM hit INDEXED BY hit_by_visitor
+                 WHERE visitor IS NOT NULL AND epoch > told.epoch ORDER BY epoch LIMIT 1)
+          FROM told WHERE told.epoch IS NOT NULL
+    )
+    SELECT epoch FROM told WHERE epoch IS NOT NULL
+"""
 PUT_REGULAR = f"INSERT OR REPLACE INTO regular VALUES ({', '.join('?' * 8)})"
 DROP_REGULAR = """
     DELETE FROM regular WHERE epoch = ? AND visitor = ? AND dimension = ? AND value = ?
@@ -86,6 +98,11 @@ ADD_PAST = f"""
            bot_first   = min(bot_first,   excluded.bot_first),
            bot_last    = max(bot_last,    excluded.bot_last)
 """
+
+
+def epochs_of_visitors(db: Connection) -> list[int]:
+    """Return every epoch of which there is a hit with a visitor."""
+    return [int(epoch) for (epoch,) in db.execute(EPOCHS)]
 
 
 def seen_at(db: Connection, places: str, upto: int) -> Seen:

@@ -21,6 +21,7 @@ from aggregator.rolling.fields import (
     TOTAL,
     expression,
 )
+from aggregator.rolling.spans.store import epochs_of_visitors
 from aggregator.rolling.store import BLOCK_HITS, BLOCKS_IN_SPAN, place
 from aggregator.rolling.tiers import HOUR_MS
 from aggregator.stats.planning import WHOLE, listed, runs, slots
@@ -51,16 +52,6 @@ AHEAD = "SELECT count(*) FROM (SELECT 1 FROM hit WHERE batch > ? LIMIT ?)"
 IN_BATCHES = "hit.batch BETWEEN sought.value ->> 0 AND sought.value ->> 1"
 OF_VISITORS = "hit.epoch = sought.value ->> 0 AND hit.visitor = unhex(sought.value ->> 1)"
 WITH_TEXT = "hit.{} = sought.value"
-EPOCHS = """
-    WITH RECURSIVE known (epoch) AS (
-        SELECT min(epoch) FROM hit WHERE visitor IS NOT NULL
-         UNION ALL
-        SELECT (SELECT min(hit.epoch) FROM hit
-                 WHERE hit.visitor IS NOT NULL AND hit.epoch > known.epoch)
-          FROM known WHERE known.epoch IS NOT NULL
-    )
-    SELECT epoch FROM known WHERE epoch IS NOT NULL
-"""
 
 SEEN = f"""
     WITH slot (number, bucket) AS MATERIALIZED (
@@ -136,7 +127,7 @@ def seek(db: Connection, question: Question, condition: Condition, rows_max: int
     """Return how to come by the rows that *question* counts, or refuse."""
     for field, values in condition.seeks:
         if field == "visitor":
-            epochs = [row[0] for row in db.execute(EPOCHS)]
+            epochs = epochs_of_visitors(db)
             hashes = [value.hex() for value in values if isinstance(value, bytes)]
             return Sought(OF_VISITORS, listed((epoch, each) for epoch in epochs for each in hashes))
         return Sought(WITH_TEXT.format(field), listed(values))
