@@ -38,7 +38,9 @@ async def schemathesis(url: str, token: str, folder: Path, *options: str) -> tup
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
         *("--header", f"Authorization: Bearer {token}", "--checks", ",".join(CHECKS)),
-        *("--exclude-path", "/sync/stream", "--seed", "1", "--no-color", "--warnings", "off"),
+        # Two calls are answered without an end.
+        *("--exclude-path", "/sync/stream", "--exclude-path", "/v1/live"),
+        *("--seed", "1", "--no-color", "--warnings", "off"),
         *("--generation-database", "none", *options),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
